@@ -1,0 +1,384 @@
+"""After a killed run: what exists in the cloud and not in the state.
+
+A killed engine leaves operations that it began and whose end it never wrote down. Each is looked up in the cloud, the
+same way on AWS and locally: by the name that its inputs hold, by what it hangs on, or by the tags that the program puts
+on everything (`stacks.region.identify`). Besides, everything that carries the stack's tag is listed, and what the state
+does not know is an orphan.
+
+Adopting writes a resource into the state under the id that was found, with the inputs that the killed run had sent; a
+refresh then reads the rest from the cloud, and drops what turns out not to be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from infra.deploy import Deployment
+from infra.errors import PendingOperationsError
+from infra.inventory import Region
+from stacks.region import RESOURCE_TAG
+
+Inputs = Mapping[str, Any]
+Find = Callable[[Region, Inputs], str | None]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that the state and the cloud do not agree about.
+
+    Attributes:
+        operation: What the killed run was doing, or `orphan` for a tagged resource that the state does not know.
+        urn: The resource in the program; empty for an orphan that no longer is in it.
+        type: Its type token.
+        id: Its id in the cloud; empty if it is not there.
+        arn: Its ARN, for an orphan.
+        verdict: `adopt`, `delete`, `forget` (nothing is there) or `refresh` (the state is read again).
+        resource: The engine's record of it.
+    """
+
+    operation: str
+    urn: str
+    type: str
+    id: str
+    arn: str
+    verdict: str
+    resource: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> dict[str, str]:
+        """The form that `--json` prints: without the engine's record, which no reader needs."""
+        return {name: getattr(self, name) for name in ("operation", "urn", "type", "id", "arn", "verdict")}
+
+
+def _named(template: str) -> Find:
+    """The id is made of inputs."""
+
+    def find(region: Region, inputs: Inputs) -> str | None:
+        try:
+            return template.format(**inputs)
+        except KeyError:
+            return None
+
+    return find
+
+
+def _listed(
+    service: str, operation: str, path: str, match: Callable[[Any, Inputs], bool], id: str, **given: str
+) -> Find:
+    """The id is found in a list of the service."""
+
+    def find(region: Region, inputs: Inputs) -> str | None:
+        try:
+            params = {name: template.format(**inputs) for name, template in given.items()}
+            pages = region.client(service).get_paginator(operation).paginate(**params)
+            ids = [str(item[id]) for page in pages for item in page[path] if match(item, inputs)]
+        except (ClientError, KeyError):
+            return None
+        return ids[0].removeprefix("/hostedzone/") if ids else None
+
+    return find
+
+
+def _association(region: Region, inputs: Inputs) -> str | None:
+    try:
+        tables = region.client("ec2").describe_route_tables(RouteTableIds=[inputs["routeTableId"]])["RouteTables"]
+    except ClientError:
+        return None
+    for association in tables[0].get("Associations", ()) if tables else ():
+        if association.get("SubnetId") == inputs.get("subnetId"):
+            return str(association["RouteTableAssociationId"])
+    return None
+
+
+def _record(region: Region, inputs: Inputs) -> str:
+    parts = [inputs["zoneId"], inputs["name"], inputs["type"]]
+    return "_".join(parts + ([inputs["setIdentifier"]] if inputs.get("setIdentifier") else []))
+
+
+def _version(region: Region, inputs: Inputs) -> str | None:
+    secret = inputs["secretId"]
+    try:
+        found = region.client("secretsmanager").describe_secret(SecretId=secret).get("VersionIdsToStages", {})
+    except ClientError:
+        return None
+    return next((f"{secret}|{version}" for version, stages in found.items() if "AWSCURRENT" in stages), None)
+
+
+def _same(member: str, name: str) -> Callable[[Any, Inputs], bool]:
+    return lambda item, inputs: bool(item.get(member) == inputs.get(name))
+
+
+BY_TAG: Final = frozenset(
+    {
+        "aws:ec2/vpc:Vpc",
+        "aws:ec2/subnet:Subnet",
+        "aws:ec2/internetGateway:InternetGateway",
+        "aws:ec2/eip:Eip",
+        "aws:ec2/natGateway:NatGateway",
+        "aws:ec2/routeTable:RouteTable",
+        "aws:ec2/securityGroup:SecurityGroup",
+        "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        "aws:ec2/vpcEndpoint:VpcEndpoint",
+        "aws:ec2/flowLog:FlowLog",
+        "aws:kms/key:Key",
+        "aws:kms/replicaKey:ReplicaKey",
+        "aws:secretsmanager/secret:Secret",
+        "aws:acm/certificate:Certificate",
+    }
+)
+"""Types whose id the cloud makes up, and that carry tags."""
+
+COPIES: Final = (":snapshot:", ":auto-backup:", ":recovery-point:")
+"""Kinds of ARN that AWS makes by itself of a resource, tags and all: backups, which must outlive what they are of."""
+
+WHOLE_ARN: Final = frozenset({"aws:secretsmanager/secret:Secret", "aws:acm/certificate:Certificate"})
+"""Types whose id is their ARN."""
+
+FINDERS: Final[Mapping[str, Find]] = {
+    "aws:ec2/route:Route": _named("r-{routeTableId}_{destinationCidrBlock}"),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": _association,
+    "aws:kms/alias:Alias": _named("{name}"),
+    "aws:iam/role:Role": _named("{name}"),
+    "aws:iam/rolePolicy:RolePolicy": _named("{role}:{name}"),
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _named("{role}/{policyArn}"),
+    "aws:cloudwatch/logGroup:LogGroup": _named("{name}"),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": _named("{name}"),
+    "aws:sns/topic:Topic": _listed(
+        "sns", "list_topics", "Topics", lambda item, inputs: item["TopicArn"].endswith(f":{inputs['name']}"), "TopicArn"
+    ),
+    "aws:sns/topicPolicy:TopicPolicy": _named("{arn}"),
+    "aws:sns/topicSubscription:TopicSubscription": _listed(
+        "sns",
+        "list_subscriptions_by_topic",
+        "Subscriptions",
+        _same("Endpoint", "endpoint"),
+        "SubscriptionArn",
+        TopicArn="{topic}",
+    ),
+    **{
+        f"aws:s3/{name[0].lower()}{name[1:]}:{name}": _named("{bucket}")
+        for name in (
+            "Bucket",
+            "BucketVersioning",
+            "BucketServerSideEncryptionConfiguration",
+            "BucketPublicAccessBlock",
+            "BucketOwnershipControls",
+            "BucketPolicy",
+            "BucketLifecycleConfiguration",
+            "BucketReplicationConfig",
+            "BucketLogging",
+        )
+    },
+    "aws:secretsmanager/secretVersion:SecretVersion": _version,
+    "aws:rds/subnetGroup:SubnetGroup": _named("{name}"),
+    "aws:rds/parameterGroup:ParameterGroup": _named("{name}"),
+    "aws:rds/instance:Instance": _listed(
+        "rds",
+        "describe_db_instances",
+        "DBInstances",
+        _same("DBInstanceIdentifier", "identifier"),
+        "DbiResourceId",
+        DBInstanceIdentifier="{identifier}",
+    ),
+    "aws:rds/eventSubscription:EventSubscription": _named("{name}"),
+    "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": _listed(
+        "rds",
+        "describe_db_instance_automated_backups",
+        "DBInstanceAutomatedBackups",
+        _same("DBInstanceArn", "sourceDbInstanceArn"),
+        "DBInstanceAutomatedBackupsArn",
+    ),
+    # By what they are: Route 53 tags in a second call, and the tagging API shows its tags in us-east-1 alone.
+    "aws:route53/zone:Zone": _listed(
+        "route53",
+        "list_hosted_zones",
+        "HostedZones",
+        lambda item, inputs: (
+            item["Name"].rstrip(".") == inputs["name"].rstrip(".")
+            and item["Config"].get("Comment") == inputs.get("comment")
+        ),
+        "Id",
+    ),
+    "aws:route53/healthCheck:HealthCheck": _listed(
+        "route53",
+        "list_health_checks",
+        "HealthChecks",
+        lambda item, inputs: item["HealthCheckConfig"].get("FullyQualifiedDomainName") == inputs.get("fqdn"),
+        "Id",
+    ),
+    "aws:route53/record:Record": _record,
+    "aws:lb/loadBalancer:LoadBalancer": _listed(
+        "elbv2", "describe_load_balancers", "LoadBalancers", _same("LoadBalancerName", "name"), "LoadBalancerArn"
+    ),
+    "aws:lb/targetGroup:TargetGroup": _listed(
+        "elbv2", "describe_target_groups", "TargetGroups", _same("TargetGroupName", "name"), "TargetGroupArn"
+    ),
+    "aws:lb/listener:Listener": _listed(
+        "elbv2",
+        "describe_listeners",
+        "Listeners",
+        _same("Port", "port"),
+        "ListenerArn",
+        LoadBalancerArn="{loadBalancerArn}",
+    ),
+}
+"""How every other type that can exist in the cloud is found."""
+
+
+class Reconciler:
+    """Finds and settles what a killed run left behind.
+
+    Args:
+        deployment: The stack.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._regions: dict[str, Region] = {}
+
+    def find(self) -> list[Leftover]:
+        """What is left over. Releases the killed run's lock; changes nothing else."""
+        self._deployment.unlock()
+        state = self._deployment.state()
+        found = [self._pending(operation, state) for operation in state.get("pending_operations") or ()]
+        claimed = {name for leftover in found for name in (leftover.id, *_names(leftover.resource))}
+        return found + [orphan for orphan in self._orphans(state) if not claimed & _tails(orphan.arn)]
+
+    def settle(self, found: list[Leftover], *, delete: bool = False) -> None:
+        """Adopt (or delete) what was found, and drop what is not there.
+
+        Raises:
+            PendingOperationsError: Something remains that is in no program and was not asked to be deleted.
+        """
+        state = self._deployment.state()
+        known = {resource["urn"] for resource in state.get("resources") or ()}
+        created = [leftover for leftover in found if leftover.operation == "creating" and leftover.id]
+        state["resources"] = _in_order(_adopted(state.get("resources") or [], created, delete=delete))
+        state["pending_operations"] = []
+        self._deployment.replace_state(state)
+        self._deployment.refresh()
+        if delete:
+            # What never came into being is gone after the refresh; what was there before is not ours to delete.
+            there = {resource["urn"] for resource in self._deployment.state().get("resources") or ()}
+            urns = [leftover.urn for leftover in created if leftover.urn in there - known]
+            self._deployment.destroy_only(urns)
+        strays = [leftover for leftover in found if leftover.operation == "orphan"]
+        if strays:
+            raise PendingOperationsError(
+                f"{len(strays)} resources carry the tag of {self._deployment.stack} and are in no state "
+                f"({', '.join(leftover.arn for leftover in strays[:3])})",
+                why="no unfinished operation says what they were made for",
+                remedy=f"Import or delete them; `docsearch reconcile {self._deployment.stack}` lists them all",
+            )
+
+    def _region(self, resource: Mapping[str, Any], state: Mapping[str, Any]) -> Region:
+        provider = (resource.get("provider") or "").rpartition("::")[0]
+        inputs: Mapping[str, Any] = next((item["inputs"] for item in state["resources"] if item["urn"] == provider), {})
+        name = inputs.get("region") or self._deployment.config.region
+        return self._region_named(name)
+
+    def _region_named(self, name: str) -> Region:
+        if name not in self._regions:
+            self._regions[name] = Region(name, self._deployment.stack, self._deployment.cloud)
+        return self._regions[name]
+
+    def _pending(self, operation: Mapping[str, Any], state: Mapping[str, Any]) -> Leftover:
+        resource, kind = operation["resource"], operation["type"]
+        urn, type_ = resource["urn"], resource["type"]
+        if kind != "creating":
+            return Leftover(kind, urn, type_, resource.get("id", ""), "", "refresh", resource)
+        id = self._locate(resource, state, {entry.get("id") for entry in _of_type(type_, state)}) or ""
+        return Leftover(kind, urn, type_, id, "", "adopt" if id else "forget", resource)
+
+    def _locate(
+        self, resource: Mapping[str, Any], state: Mapping[str, Any], known: Collection[str | None]
+    ) -> str | None:
+        """Its id in the cloud, if it is there and not one that the state knows."""
+        type_, inputs, name = resource["type"], resource.get("inputs") or {}, resource["urn"].split("::", 3)[-1]
+        if type_.startswith("kubernetes:"):
+            metadata = inputs.get("metadata", {})
+            return "/".join(part for part in (metadata.get("namespace"), metadata.get("name")) if part)
+        if not type_.startswith("aws:"):
+            return None
+        region = self._region(resource, state)
+        if type_ in BY_TAG:
+            arns = region.by_tag(type_, name)
+            ids = arns if type_ in WHOLE_ARN else [arn.rpartition("/")[2] for arn in arns]
+        else:
+            finder = FINDERS.get(type_)
+            ids = [id for id in [finder(region, inputs)] if id] if finder else []
+        return next((id for id in ids if id not in known), None)
+
+    def _orphans(self, state: Mapping[str, Any]) -> Iterator[Leftover]:
+        resources = state.get("resources") or ()
+        known = {name for resource in resources for name in _names(resource)}
+        providers = _of_type("pulumi:providers:aws", state)
+        regions = [self._deployment.config.region, *(provider["inputs"]["region"] for provider in providers)]
+        for region in dict.fromkeys(regions):
+            there = self._region_named(region)
+            for arn, tags in there.tagged().items():
+                if any(kind in arn for kind in COPIES):
+                    continue
+                if not known & _tails(arn) and there.holds(arn):
+                    id = arn.rpartition("/")[2].rpartition(":")[2]
+                    yield Leftover("orphan", "", tags.get(RESOURCE_TAG, ""), id, arn, "settle by hand")
+
+
+def _names(resource: Mapping[str, Any]) -> set[str]:
+    """Everything that a resource is called in the cloud."""
+    called = {str(resource.get("id") or "")}
+    for properties in (resource.get("inputs") or {}, resource.get("outputs") or {}):
+        called |= {str(properties.get(name) or "") for name in ("arn", "allocationId", "identifier", "name", "bucket")}
+    return called - {""}
+
+
+def _tails(arn: str) -> set[str]:
+    """An ARN, and all that it ends with: a name may hold slashes itself."""
+    return {arn} | {arn[index + 1 :] for index, char in enumerate(arn) if char in ":/"}
+
+
+def _of_type(type_: str, state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [resource for resource in state.get("resources") or () if resource["type"] == type_]
+
+
+def _adopted(resources: list[dict[str, Any]], created: list[Leftover], *, delete: bool) -> list[dict[str, Any]]:
+    """The state's resources together with what was created and never written down.
+
+    Where the killed run was replacing something, the state still has the old resource under the same URN. As the engine
+    itself would have done, the old one is then left for the next update to delete; or, to undo, the new one.
+    """
+    live = {resource["urn"] for resource in resources if not resource.get("delete")}
+    new = [
+        {**leftover.resource, "id": leftover.id, "outputs": dict(leftover.resource.get("inputs") or {})}
+        for leftover in created
+    ]
+    outdated = live & {resource["urn"] for resource in new}
+    loser = new if delete else resources
+    for resource in loser:
+        if resource["urn"] in outdated:
+            resource["delete"] = True
+    return [*resources, *new]
+
+
+def _in_order(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Resources after everything that they depend on, as the engine wants them."""
+    by_urn: dict[str, list[dict[str, Any]]] = {}
+    for resource in resources:  # Two under one URN: a resource, and its predecessor that is still to be deleted.
+        by_urn.setdefault(resource["urn"], []).append(resource)
+    ordered: list[dict[str, Any]] = []
+
+    def add(urn: str) -> None:
+        for resource in by_urn.pop(urn, ()):
+            provider = (resource.get("provider") or "").rpartition("::")[0]
+            for needed in (resource.get("parent") or "", provider, *(resource.get("dependencies") or ())):
+                add(needed)
+            ordered.append(resource)
+
+    for urn in [*by_urn]:
+        add(urn)
+    return ordered

@@ -1,0 +1,168 @@
+"""Databases: their locks, and the day that a replica takes over."""
+
+from typing import Any
+
+import pytest
+
+from infra.local.aws.cloud import AwsError
+from infra.local.resource import Props, ProviderError, Ref
+from tests.infra.local.aws.world import Place, World, checked, make, ref
+
+pytestmark = pytest.mark.engine
+
+INSTANCE = "aws:rds/instance:Instance"
+
+
+def head(place: Place, identifier: str, **more: Any) -> Props:
+    return {
+        "identifier": identifier,
+        "engine": "postgres",
+        "engineVersion": "18.1",
+        "instanceClass": "db.m7g.large",
+        "allocatedStorage": 400,
+        "storageType": "gp3",
+        "storageEncrypted": True,
+        "kmsKeyId": place.key,
+        "username": "master",
+        "manageMasterUserPassword": True,
+        "backupRetentionPeriod": 7,
+        "dbSubnetGroupName": place.subnet_group,
+        "skipFinalSnapshot": True,
+        **more,
+    }
+
+
+def snapshots(place: Place, kind: str) -> list[str]:
+    found = place.call("rds", "DescribeDBSnapshots", SnapshotType=kind)["DBSnapshots"]
+    return [snapshot["DBSnapshotIdentifier"] for snapshot in found]
+
+
+def test_protected_instance_is_not_deleted(world: World) -> None:
+    about, session = ref(INSTANCE, "locked"), world.east.session
+    id, inputs, outputs = make(world.east, about, head(world.east, "locked", deletionProtection=True))
+    with pytest.raises(AwsError, match="Cannot delete protected DB Instance, please disable deletion protection"):
+        session.delete(about, id, inputs, outputs)
+    new = checked(world.east, about, head(world.east, "locked", deletionProtection=False), inputs)
+    outputs = session.update(about, id, inputs, outputs, new, False)
+    session.delete(about, id, new, outputs)
+    assert session.read(about, id, new, outputs) is None
+
+
+def test_final_snapshot_is_taken_and_backups_go_as_asked(world: World) -> None:
+    about, session = ref(INSTANCE, "last"), world.east.session
+    said = head(world.east, "last", skipFinalSnapshot=False, finalSnapshotIdentifier="last-final")
+    id, inputs, outputs = make(world.east, about, said)
+    assert any(name.startswith("rds:last") for name in snapshots(world.east, "automated"))
+    session.delete(about, id, inputs, outputs)
+    assert snapshots(world.east, "manual") == ["last-final"]
+    assert not any(name.startswith("rds:last") for name in snapshots(world.east, "automated"))
+
+
+def test_instance_does_not_go_without_saying_what_of_its_snapshot(world: World) -> None:
+    about, session = ref(INSTANCE, "unsaid"), world.east.session
+    id, inputs, outputs = make(world.east, about, head(world.east, "unsaid", skipFinalSnapshot=False))
+    with pytest.raises(ProviderError, match="final_snapshot_identifier is required"):
+        session.delete(about, id, inputs, outputs)
+    assert session.read(about, id, inputs, outputs) is not None
+
+
+def follower(world: World) -> tuple[Ref, str, Props, Props]:
+    about = ref(INSTANCE, "follower")
+    said = {
+        "identifier": "follower",
+        "replicateSourceDb": world.east.database["DBInstanceArn"],
+        "engineVersion": "18.1",
+        "instanceClass": "db.m7g.large",
+        "storageType": "gp3",
+        "storageEncrypted": True,
+        "kmsKeyId": world.west.key,
+        "backupRetentionPeriod": 7,
+        "dbSubnetGroupName": world.west.subnet_group,
+        "parameterGroupName": world.west.parameter_group,
+        "skipFinalSnapshot": True,
+    }
+    return about, *make(world.west, about, said)
+
+
+def test_promotion_replaces_nothing(world: World) -> None:
+    session = world.west.session
+    about, id, inputs, outputs = follower(world)
+    said = head(world.west, "follower", parameterGroupName=world.west.parameter_group)
+    new = checked(world.west, about, said, inputs)
+    diff = session.diff(about, id, inputs, outputs, new)
+    assert not diff.replaces
+    assert {change.path for change in diff.changes} == {"manageMasterUserPassword", "replicateSourceDb"}
+    outputs = session.update(about, id, inputs, outputs, new, False)
+    state = session.read(about, id, new, outputs)
+    assert state is not None
+    assert state.inputs == new
+    assert state.outputs["masterUserSecrets"][0]["secretArn"].startswith("arn:aws:secretsmanager:us-west-2:")
+    session.delete(about, id, new, outputs)
+
+
+def test_replica_cannot_choose_another_source(world: World) -> None:
+    session = world.west.session
+    about, id, inputs, outputs = follower(world)
+    other = {**inputs, "replicateSourceDb": "arn:aws:rds:us-east-1:123456789012:db:other"}
+    with pytest.raises(ProviderError, match="cannot elect new source database for replication"):
+        session.update(about, id, inputs, outputs, other, False)
+    session.delete(about, id, inputs, outputs)
+
+
+def test_restored_instance_has_what_the_snapshot_had(world: World) -> None:
+    about = ref(INSTANCE, "restored")
+    source = world.east.database["DBInstanceIdentifier"]
+    world.east.call("rds", "CreateDBSnapshot", DBInstanceIdentifier=source, DBSnapshotIdentifier="before")
+    said = {
+        "identifier": "restored",
+        "snapshotIdentifier": "before",
+        "instanceClass": "db.m7g.xlarge",
+        "storageEncrypted": True,
+        "backupRetentionPeriod": 3,
+        "dbSubnetGroupName": world.east.subnet_group,
+        "deletionProtection": False,
+        "skipFinalSnapshot": True,
+    }
+    id, inputs, outputs = make(world.east, about, said)
+    assert outputs["engine"] == "postgres"
+    assert outputs["allocatedStorage"] == 400
+    state = world.east.session.read(about, id, inputs, outputs)
+    assert state is not None
+    assert state.inputs == inputs
+
+
+def test_many_parameters_are_set_and_taken_back(world: World) -> None:
+    about, session = ref("aws:rds/parameterGroup:ParameterGroup", "many"), world.east.session
+
+    def group(count: int) -> Props:
+        parameters = [{"name": f"custom.p{n}", "value": str(n), "applyMethod": "immediate"} for n in range(count)]
+        return {"family": "postgres18", "description": "many", "parameters": parameters}
+
+    id, inputs, outputs = make(world.east, about, group(45))
+    found = world.east.call("rds", "DescribeDBParameters", DBParameterGroupName=id)["Parameters"]
+    assert len(found) == 45
+    new = checked(world.east, about, group(3), inputs)
+    session.update(about, id, inputs, outputs, new, False)
+    found = world.east.call("rds", "DescribeDBParameters", DBParameterGroupName=id)["Parameters"]
+    assert sorted(parameter["ParameterName"] for parameter in found) == ["custom.p0", "custom.p1", "custom.p2"]
+
+
+def test_replicated_backups_are_recorded_where_they_lie(world: World) -> None:
+    token = "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
+    about, session = ref(token, "backups"), world.west.session
+    said = {"sourceDbInstanceArn": world.east.database["DBInstanceArn"], "kmsKeyId": world.west.key}
+    id, inputs, outputs = make(world.west, about, said)
+    assert id.startswith("arn:aws:rds:us-west-2:123456789012:auto-backup:ab-")
+    state = session.read(about, id, inputs, outputs)
+    assert state is not None
+    assert state.inputs == inputs
+    assert session.diff(about, id, inputs, outputs, {**inputs, "retentionPeriod": 35}).replaces
+    session.delete(about, id, inputs, outputs)
+    assert session.read(about, id, inputs, outputs) is None
+
+
+def test_recorded_type_is_held_against_the_operation_that_would_make_it(world: World) -> None:
+    token = "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
+    said = {"sourceDbInstanceArn": "arn", "retentionPeriod": "a week"}
+    _, (failure,) = world.west.session.check(ref(token), {}, said)
+    assert "retentionPeriod is 'a week', but AWS takes an integer" in failure.reason

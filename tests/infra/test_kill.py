@@ -1,0 +1,83 @@
+"""Runs that are killed: nothing is lost, nothing is made twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from infra.errors import PendingOperationsError
+from infra.reconcile import Reconciler
+
+pytestmark = pytest.mark.engine
+
+KILLS = 20
+SEED = 20261123
+
+
+def killed_up(local_cloud: Any, stack: str, after_s: float) -> bool:
+    """Kills `docsearch up`, program and engine, so long after its first change. Whether it was still running."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from infra.cli import main; main()", "up", stack, "--local", "--yes"],
+        env={**os.environ, "DOCSEARCH_HOME": str(local_cloud.root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deployment = local_cloud.deployment(stack)
+    before = len(deployment.state().get("resources") or ())
+    while process.poll() is None:
+        state = deployment.state()
+        if state.get("pending_operations") or len(state.get("resources") or ()) > before:
+            break
+        time.sleep(0.05)
+    time.sleep(after_s)
+    alive = process.poll() is None
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return alive
+
+
+# Not strict: twenty kills in a row were not yet seen to pass from end to end. Acceptance 4 of the first
+# issue is open until this mark is gone.
+@pytest.mark.xfail(strict=False, reason="recovery from every kill is not proven yet")
+def test_twenty_kills_leave_no_orphan_and_no_duplicate(local_cloud: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    chance = random.Random(SEED)
+    kills = pending = refused = adopted = 0
+    while kills < KILLS:
+        if not killed_up(local_cloud, "prod", chance.uniform(0.0, 4.0)):
+            unlocked = local_cloud.deployment("prod", locked=False)
+            unlocked.up()
+            unlocked.destroy()
+            continue
+        kills += 1
+        deployment = local_cloud.deployment("prod")
+        reconciler = Reconciler(deployment)
+        found = reconciler.find()
+        if deployment.pending():
+            pending += 1
+            with pytest.raises(PendingOperationsError, match="pending operations"):
+                deployment.up()
+            refused += 1
+        reconciler.settle(found)
+        adopted += sum(item.verdict == "adopt" for item in found)
+        assert deployment.pending() == []
+        assert local_cloud.holds() == local_cloud.known(deployment), f"kill {kills}"
+    deployment = local_cloud.deployment("prod")
+    deployment.up()
+    assert local_cloud.holds() == local_cloud.known(deployment)
+    assert deployment.preview().changing == ()
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{kills} kills (seed {SEED}): {pending} left operations open, {adopted} resources adopted, 0 orphans\n"
+        )
+    assert pending > 0
+    unlocked = local_cloud.deployment("prod", locked=False)
+    unlocked.up()
+    unlocked.destroy()
+    assert {kind: ids for kind, ids in local_cloud.holds().items() if ids} == {}
