@@ -31,7 +31,7 @@ Listener = Callable[[auto.EngineEvent], None]
 T = TypeVar("T")
 
 
-class _Command(auto.PulumiCommand):
+class EngineCommand(auto.PulumiCommand):
     """The engine that was found, wherever it is; its version was checked there."""
 
     def __init__(self, engine: Engine) -> None:
@@ -94,7 +94,7 @@ class Deployment:
         self.cloud = cloud
         self._listener = listener
         self._failure: DocsearchError | None = None
-        self._command = _Command(engine)
+        self._command = EngineCommand(engine)
         options = auto.LocalWorkspaceOptions(
             work_dir=str(cloud.work_dir),
             env_vars=dict(cloud.env),

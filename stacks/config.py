@@ -264,6 +264,11 @@ class StackConfig(Strict):
     role: Role = Field(description="primary takes the writes; standby follows a primary and serves reads")
     region: str = Field(description="AWS region")
     peer: str | None = Field(default=None, description="the stack that a standby follows; a primary has none")
+    failover: bool = Field(
+        default=True,
+        description="whether writes and the copies of the buckets go to this standby: a primary has one such standby, "
+        "because a bucket has one replication and a DNS name one SECONDARY; any further one serves reads",
+    )
     account_id: str = Field(pattern=r"^\d{12}$", description="AWS account as 12 digits in quotes; no other is touched")
     locked: bool = Field(
         default=True, description="whether stateful resources refuse deletion; false releases every lock, on purpose"
@@ -298,6 +303,8 @@ class StackConfig(Strict):
             yield Fault("peer", "a standby follows a primary", "Name its stack: `peer: prod`")
         if self.role == "primary" and self.peer is not None:
             yield Fault("peer", "a primary depends on no other region", "Remove it, or make the role standby")
+        if self.role == "primary" and not self.failover:
+            yield Fault("failover", "a primary takes the writes", "Remove it, or make the role standby")
         if offer := REGIONS.get(self.region):
             yield from self._in_region(offer)
         else:

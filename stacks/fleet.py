@@ -49,7 +49,7 @@ def check_fleet(configs: Mapping[str, StackConfig]) -> None:
     Raises:
         StackFileError: Two regions cannot live side by side; each problem names both files.
     """
-    problems = [*_one_primary(configs)]
+    problems = [*_one_primary(configs), *_one_successor(configs)]
     for (one, a), (two, b) in combinations(configs.items(), 2):
         problems += _neighbours(one, a, two, b)
     for name, config in configs.items():
@@ -74,6 +74,13 @@ def _one_primary(configs: Mapping[str, StackConfig]) -> Iterator[Problem]:
     if len(primaries) > 1:
         reason = "two primaries would take writes that never meet"
         yield _between(primaries, "role", ["primary"], reason, "Make all but one standby")
+
+
+def _one_successor(configs: Mapping[str, StackConfig]) -> Iterator[Problem]:
+    successors = [name for name, config in configs.items() if config.role == "standby" and config.failover]
+    if len(successors) > 1:
+        reason = "writes fail over to one standby, and a bucket is replicated to one"
+        yield _between(successors, "failover", ["true"], reason, "Write `failover: false` in all but one")
 
 
 def _neighbours(one: str, a: StackConfig, two: str, b: StackConfig) -> Iterator[Problem]:

@@ -85,7 +85,7 @@ def build(cfg: StackConfig, peer: AnyPeer, *, stack: str) -> Mapping[str, pulumi
             account_id=cfg.account_id,
             region=cfg.region,
             key=keys["data"],
-            replicate_from=source(peer, away),
+            replicate_from=source(peer, away) if cfg.failover else None,
             alarms_topic=alarms["ticket"],
             locked=cfg.locked,
         ),
@@ -143,6 +143,7 @@ def build(cfg: StackConfig, peer: AnyPeer, *, stack: str) -> Mapping[str, pulumi
             alarms=alarms,
             metrics_provider=away,
             metrics_topics=peer.alarm_topics,
+            writes=cfg.failover,
         ),
         opts,
     )

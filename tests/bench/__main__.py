@@ -25,7 +25,7 @@ import pulumi.automation as auto
 from rich.console import Console
 
 from infra import clouds, engine, report
-from infra.deploy import Deployment
+from infra.deploy import Deployment, EngineCommand
 from infra.local import daemon
 from infra.local.processes import port_is_free
 from infra.program import PROJECT, read_config
@@ -43,7 +43,7 @@ class Floor:
 
     def __init__(self, count: int, cloud: clouds.Cloud, found: engine.Engine) -> None:
         options = auto.LocalWorkspaceOptions(
-            work_dir=str(cloud.work_dir), env_vars=dict(cloud.env), pulumi_command=deploy_command(found)
+            work_dir=str(cloud.work_dir), env_vars=dict(cloud.env), pulumi_command=EngineCommand(found)
         )
         self._stack = auto.create_or_select_stack(
             f"floor-{count}", project_name="docsearch", program=partial(floor.program, count), opts=options
@@ -59,13 +59,6 @@ class Floor:
         }
         # The same callback as a deployment's: reading the engine's events is part of both.
         work[name](on_event=lambda event: None, color="never", suppress_progress=True)
-
-
-def deploy_command(found: engine.Engine) -> auto.PulumiCommand:
-    """The engine for the Automation API."""
-    from infra.deploy import _Command  # noqa: PLC0415
-
-    return _Command(found)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -93,23 +86,21 @@ def floor_steps(subject: Floor) -> dict[str, float]:
 
 
 def regions(count: int) -> dict[str, StackConfig]:
-    """As many primaries as asked for, each in a region of its own, at prod's size."""
-    prod = read_config("prod")
-    offering = [
+    """prod, and as many standbys of it as make so many regions in all, each in a region of its own at dr's size."""
+    prod, dr = read_config("prod"), read_config("dr")
+    wanted = {dr.database.primary.instance_class, dr.database.replicas.instance_class}
+    others = [
         (name, offer)
         for name, offer in REGIONS.items()
-        if len(offer.zones) >= 3
-        and {prod.database.primary.instance_class, prod.database.replicas.instance_class} <= set(offer.db_classes)
+        if name not in {prod.region, dr.region} and len(offer.zones) >= 3 and wanted <= set(offer.db_classes)
     ]
-    made = {}
-    for index, (name, offer) in enumerate(offering[:count]):
-        network = prod.network.model_copy(
-            update={"cidr": IPv4Network(f"10.{index + 16}.0.0/16"), "zones": tuple(offer.zones[:3])}
+    made = {"prod": prod, "dr": dr}
+    for index, (name, offer) in enumerate(others[: max(0, count - 2)], start=2):
+        network = dr.network.model_copy(
+            update={"cidr": IPv4Network(f"10.{index}.0.0/16"), "zones": tuple(offer.zones[:3])}
         )
-        made[f"bench-{index}"] = prod.model_copy(
-            update={"region": name, "network": network, "domain": f"r{index}.{prod.domain}"}
-        )
-    return made
+        made[f"bench-{index}"] = dr.model_copy(update={"region": name, "network": network, "failover": False})
+    return dict(list(made.items())[:count])
 
 
 def free_port() -> int:
@@ -125,6 +116,15 @@ def main() -> None:
     parser.add_argument("--resources", default="200,400,600,1000", help="growth: floor stacks of these sizes")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     args = parser.parse_args()
+    results: dict[str, list[dict[str, Any]]] = {}
+
+    def show(title: str, rows: list[dict[str, Any]]) -> None:
+        """Each as soon as it is measured: a long run that is broken off has shown something."""
+        results[title] = rows
+        if not args.json:
+            out.print(f"\n[bold]{title}[/]")
+            out.print(report.rows_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
+
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docsearch-bench-")))
         found = engine.ensure_engine(err.print)
@@ -138,22 +138,15 @@ def main() -> None:
         cloud = clouds.Cloud(
             cloud.name, cloud.work_dir, {**cloud.env, "PULUMI_DEBUG_PROVIDERS": providers}, cloud.aws_url
         )
-        results = {
-            "region against floor": against_floor(config, cloud, found, args.runs),
-            "memory, MB": memory(root),
-        }
+        show("region against floor", against_floor(config, cloud, found, args.runs))
+        show("memory, MB", memory(root))
         if args.regions:
-            results["growth by regions"] = by_regions(cloud, found, args.regions)
+            show("growth by regions", by_regions(cloud, found, args.regions))
         if args.resources:
             sizes = [int(size) for size in args.resources.split(",")]
-            results["growth by resources in one stack (floor)"] = by_resources(cloud, found, sizes)
+            show("growth by resources in one stack (floor)", by_resources(cloud, found, sizes))
     if args.json:
         out.print_json(json.dumps(results))
-        return
-    for title, rows in results.items():
-        out.print(f"\n[bold]{title}[/]")
-        titles = list(rows[0])
-        out.print(report.rows_table(titles, [[str(row[name]) for name in titles] for row in rows]))
 
 
 def against_floor(config: StackConfig, cloud: clouds.Cloud, found: engine.Engine, runs: int) -> list[dict[str, Any]]:
@@ -179,19 +172,23 @@ def against_floor(config: StackConfig, cloud: clouds.Cloud, found: engine.Engine
 
 
 def by_regions(cloud: clouds.Cloud, found: engine.Engine, most: int) -> list[dict[str, Any]]:
-    """One region after the other into one cloud: does the last take longer than the first?"""
+    """One region after the other into one cloud: does a resource of the last take longer than one of the first?"""
     rows: list[dict[str, Any]] = []
-    total = 0.0
-    for index, (name, config) in enumerate(regions(most).items()):
-        err.print(f"region {index + 1} of {most}: {config.region}")
-        total += timed(Deployment(name, config, cloud, found).up)
-        first = total if index == 0 else float(rows[0]["total, s"])
+    total, resources = 0.0, 0
+    for index, (name, config) in enumerate(regions(most).items(), start=1):
+        err.print(f"region {index} of {most}: {config.region}")
+        outcome = Deployment(name, config, cloud, found).up()
+        total += outcome.seconds
+        resources += len(outcome.plan.changes)
+        each = total / resources * 1e3
+        first = float(rows[0]["ms each"]) if rows else each
         rows.append(
             {
-                "regions": index + 1,
+                "regions": index,
+                "resources": resources,
                 "total, s": f"{total:.1f}",
-                "times the first": f"{total / first:.2f}",
-                "against linear": f"{total / first / (index + 1):.2f}",
+                "ms each": f"{each:.1f}",
+                "against linear": f"{each / first:.2f}",
             }
         )
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 
 import pulumi
 
@@ -57,5 +56,5 @@ def program(count: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(Floor(), int(sys.argv[1]))
-    threading.Event().wait()
+    # Held: a server that nobody refers to stops.
+    serve(Floor(), int(sys.argv[1])).wait_for_termination()

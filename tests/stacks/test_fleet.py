@@ -34,6 +34,7 @@ def disagreements(configs: dict[str, StackConfig]) -> dict[str, Problem]:
 
 EUROPE = {
     "region": "eu-west-1",
+    "failover": False,
     "network.cidr": "10.2.0.0/16",
     "network.zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
     "search.image": "registry.example.com/search@sha256:" + "0" * 64,
@@ -105,6 +106,13 @@ def test_regions_that_disagree_are_refused_at_the_key(
     assert values in found[key].value
     assert reason in found[key].reason
     assert "Pulumi.dr.yaml" in found[key].file
+
+
+def test_two_standbys_that_would_both_take_the_writes_are_refused(write: Write, fleet: Fleet) -> None:
+    configs = fleet(prod={}, dr={}) | {"eu": third(write, failover=True)}
+    problem = disagreements(configs)["failover"]
+    assert "writes fail over to one standby" in problem.reason
+    assert "Pulumi.dr.yaml and Pulumi.eu.yaml" in str(problem)
 
 
 def test_overlapping_networks_name_both_files(fleet: Fleet) -> None:
