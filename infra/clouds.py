@@ -81,6 +81,9 @@ def local_env(root: Path = ROOT) -> dict[str, str]:
     at = daemon.endpoints(root)
     return {
         **QUIET,
+        # The providers are here. The engine would look for those of the state's resources in the network all the same,
+        # five times each.
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_HOME": str(root / "pulumi"),
         **client_env(Access(root, at.state_url, at.state_token)),
         "PULUMI_DEBUG_PROVIDERS": f"aws:{at.aws_port},kubernetes:{at.kubernetes_port},random:{at.random_port}",
