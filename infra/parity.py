@@ -15,12 +15,9 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Network
 from typing import Any, Final
 
-from infra.plan import Change, Plan
+from infra.plan import UNKNOWN, Change, Plan
 
 ABSENT: Final = "(absent)"
-
-UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""How the engine writes a value that is not known before the update."""
 
 _ID: Final = re.compile(
     r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # certificates, health checks

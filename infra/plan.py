@@ -37,6 +37,12 @@ _OPS: Final[Mapping[str, Op]] = {
 }
 """The engine's operations in five words; the steps of a replacement are one."""
 
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""How the engine shows a value that it does not know yet (pulumi sdk, `plugin.UnknownStringValue`)."""
+
+MASKED: Final = "[secret]"
+"""How the engine shows a secret."""
+
 _RANK: Final[Mapping[Op, int]] = {"replace": 4, "delete": 3, "create": 2, "update": 1, "same": 0}
 
 

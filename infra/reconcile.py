@@ -3,7 +3,7 @@
 A killed engine leaves operations that it began and whose end it never wrote down. Each is looked up in the cloud, the
 same way on AWS and locally: by the name that its inputs hold, by what it hangs on, or by the tags that the program puts
 on everything (`stacks.region.identify`). Besides, everything that carries the stack's tag is listed, and what the state
-does not know is an orphan.
+does not know is an orphan: it can be adopted when the program still has a resource of its name, and deleted always.
 
 Adopting writes a resource into the state under the id that was found, with the inputs that the killed run had sent; a
 refresh then reads the rest from the cloud, and drops what turns out not to be there.
@@ -11,6 +11,7 @@ refresh then reads the rest from the cloud, and drops what turns out not to be t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError
 from infra.deploy import Deployment
 from infra.errors import PendingOperationsError
 from infra.inventory import Region
+from infra.plan import MASKED, UNKNOWN, Change
 from stacks.region import RESOURCE_TAG
 
 Inputs = Mapping[str, Any]
@@ -32,12 +34,13 @@ class Leftover:
 
     Attributes:
         operation: What the killed run was doing, or `orphan` for a tagged resource that the state does not know.
-        urn: The resource in the program; empty for an orphan that no longer is in it.
+        urn: The resource in the program; empty for an orphan, whose tag names it only in part.
         type: Its type token.
         id: Its id in the cloud; empty if it is not there.
         arn: Its ARN, for an orphan.
-        verdict: `adopt`, `delete`, `forget` (nothing is there) or `refresh` (the state is read again).
-        resource: The engine's record of it.
+        verdict: `adopt`, `forget` (nothing is there), `refresh` (the state is read again), or `adopt or delete` for an
+            orphan: nothing says by itself which.
+        resource: The engine's record of it; of an orphan, its provider.
     """
 
     operation: str
@@ -136,7 +139,16 @@ BY_TAG: Final = frozenset(
 COPIES: Final = (":snapshot:", ":auto-backup:", ":recovery-point:")
 """Kinds of ARN that AWS makes by itself of a resource, tags and all: backups, which must outlive what they are of."""
 
-WHOLE_ARN: Final = frozenset({"aws:secretsmanager/secret:Secret", "aws:acm/certificate:Certificate"})
+WHOLE_ARN: Final = frozenset(
+    {
+        "aws:secretsmanager/secret:Secret",
+        "aws:acm/certificate:Certificate",
+        "aws:sns/topic:Topic",
+        "aws:lb/loadBalancer:LoadBalancer",
+        "aws:lb/targetGroup:TargetGroup",
+        "aws:lb/listener:Listener",
+    }
+)
 """Types whose id is their ARN."""
 
 FINDERS: Final[Mapping[str, Find]] = {
@@ -253,7 +265,7 @@ class Reconciler:
         """Adopt (or delete) what was found, and drop what is not there.
 
         Raises:
-            PendingOperationsError: Something remains that is in no program and was not asked to be deleted.
+            PendingOperationsError: An orphan is to be adopted that is not in the program.
         """
         state = self._deployment.state()
         known = {resource["urn"] for resource in state.get("resources") or ()}
@@ -267,14 +279,57 @@ class Reconciler:
             there = {resource["urn"] for resource in self._deployment.state().get("resources") or ()}
             urns = [leftover.urn for leftover in created if leftover.urn in there - known]
             self._deployment.destroy_only(urns)
-        strays = [leftover for leftover in found if leftover.operation == "orphan"]
-        if strays:
+        orphans = [leftover for leftover in found if leftover.operation == "orphan"]
+        if orphans:
+            self._settle_orphans(orphans, delete=delete)
+
+    def _settle_orphans(self, orphans: list[Leftover], *, delete: bool) -> None:
+        if not all(orphan.resource for orphan in orphans):
             raise PendingOperationsError(
-                f"{len(strays)} resources carry the tag of {self._deployment.stack} and are in no state "
-                f"({', '.join(leftover.arn for leftover in strays[:3])})",
-                why="no unfinished operation says what they were made for",
-                remedy=f"Import or delete them; `docsearch reconcile {self._deployment.stack}` lists them all",
+                f"the state of {self._deployment.stack} has no provider of {len(orphans)} resources that carry its tag",
+                why="the state is empty, or was lost",
+                remedy="Restore the state from its backup first (docs/going-to-aws.md); then reconcile",
             )
+        # A plan says what the program still wants, and knows the URN and the inputs of it.
+        plan = {} if delete else {_identity(change.type, change.urn): change for change in self._wanted()}
+        records = [self._record(orphan, plan.get(orphan.type)) for orphan in orphans if delete or orphan.type in plan]
+        state = self._deployment.state()
+        state["resources"] = _in_order([*(state.get("resources") or ()), *records])
+        self._deployment.replace_state(state)
+        self._deployment.refresh()
+        if delete:
+            self._deployment.destroy_only([record["urn"] for record in records])
+        strays = [orphan for orphan in orphans if not delete and orphan.type not in plan]
+        if strays:
+            stack = self._deployment.stack
+            raise PendingOperationsError(
+                f"{len(strays)} resources carry the tag of {stack} and are in no state "
+                f"({', '.join(orphan.arn for orphan in strays[:3])})",
+                why="the program has no resource of their name that is still to be created",
+                remedy=f"Look at them, and then: docsearch reconcile {stack} --delete",
+            )
+
+    def _wanted(self) -> Iterator[Change]:
+        return (change for change in self._deployment.preview().changes if change.op == "create")
+
+    def _record(self, orphan: Leftover, change: Change | None) -> dict[str, Any]:
+        """The engine's record of an orphan, as far as it can be known; a refresh reads the rest."""
+        kind, _, name = orphan.type.partition("::")
+        token = f"aws:{kind}"
+        # One that is in no program gets a URN of its own: the state may hold its namesake.
+        urn = f"urn:pulumi:{self._deployment.stack}::docsearch::{token}::orphan-{orphan.id}-{name}"
+        inputs = {} if change is None else _plain(change.inputs)
+        return {
+            "urn": urn if change is None else change.urn,
+            "custom": True,
+            "type": token,
+            "id": orphan.id,
+            "inputs": inputs,
+            "outputs": dict(inputs),
+            "parent": "" if change is None else change.parent,
+            "provider": orphan.resource["provider"],
+            "protect": change is not None and change.protect,
+        }
 
     def _region(self, resource: Mapping[str, Any], state: Mapping[str, Any]) -> Region:
         provider = (resource.get("provider") or "").rpartition("::")[0]
@@ -317,16 +372,47 @@ class Reconciler:
     def _orphans(self, state: Mapping[str, Any]) -> Iterator[Leftover]:
         resources = state.get("resources") or ()
         known = {name for resource in resources for name in _names(resource)}
-        providers = _of_type("pulumi:providers:aws", state)
-        regions = [self._deployment.config.region, *(provider["inputs"]["region"] for provider in providers)]
-        for region in dict.fromkeys(regions):
+        seen: set[str] = set()
+        providers = {item["inputs"]["region"]: item for item in _of_type("pulumi:providers:aws", state)}
+        for region in {self._deployment.config.region: None, **providers}:
             there = self._region_named(region)
             for arn, tags in there.tagged().items():
-                if any(kind in arn for kind in COPIES):
+                if arn in seen or any(kind in arn for kind in COPIES):
                     continue
+                seen.add(arn)
                 if not known & _tails(arn) and there.holds(arn):
-                    id = arn.rpartition("/")[2].rpartition(":")[2]
-                    yield Leftover("orphan", "", tags.get(RESOURCE_TAG, ""), id, arn, "settle by hand")
+                    type_ = tags.get(RESOURCE_TAG, "")
+                    id = _id(f"aws:{type_.partition('::')[0]}", arn)
+                    provider = providers.get(region)
+                    record = {"provider": f"{provider['urn']}::{provider['id']}"} if provider else {}
+                    yield Leftover("orphan", "", type_, id, arn, "adopt or delete", record)
+
+
+def _identity(token: str, urn: str) -> str:
+    """What the identity tag of a resource says (`stacks.region.identify`)."""
+    return f"{token.removeprefix('aws:')}::{urn.split('::', 3)[-1]}"
+
+
+def _id(type_: str, arn: str) -> str:
+    """The id of a resource, by its ARN: all of it, or what follows the kind of resource. EC2 gives the bare id."""
+    if type_ in WHOLE_ARN or not arn.startswith("arn:"):
+        return arn
+    resource = arn.split(":", 5)[5]
+    name = re.sub(r"^[a-z-]+[:/]", "", resource)
+    return name.rpartition("/")[2] if type_ == "aws:iam/role:Role" else name
+
+
+def _plain(value: Any) -> Any:
+    """Inputs of a plan without what a plan cannot show: unknown values and secrets, which a refresh reads."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items() if not _hidden(item)}
+    if isinstance(value, list):
+        return [_plain(item) for item in value if not _hidden(item)]
+    return value
+
+
+def _hidden(value: object) -> bool:
+    return value in (UNKNOWN, MASKED)
 
 
 def _names(resource: Mapping[str, Any]) -> set[str]:

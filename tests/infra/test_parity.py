@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import parity
-from infra.parity import ABSENT, UNKNOWN, Difference, Reason, compare
-from infra.plan import Change, Op, Plan
+from infra.parity import ABSENT, Difference, Reason, compare
+from infra.plan import UNKNOWN, Change, Op, Plan
 
 VPC = "aws:ec2/vpc:Vpc"
 THING = "aws:sns/topic:Topic"

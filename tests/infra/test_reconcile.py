@@ -1,7 +1,6 @@
 """What a killed run left behind: found, and settled without losing or doubling anything."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from infra import reconcile
 from infra.clouds import Cloud
 from infra.errors import PendingOperationsError
 from infra.inventory import LOOKS
+from infra.plan import UNKNOWN, Change, Plan
 from infra.program import read_config
 from infra.reconcile import BY_TAG, FINDERS, WHOLE_ARN, Leftover, Reconciler, _in_order, _named
 from tests.infra.stubbed import Believed, Stubbed, expect_tagged
@@ -198,7 +198,7 @@ def test_every_aws_type_of_the_program_can_be_found(stack: str) -> None:
     types = {item.type for item in region(stack).managed if item.type.startswith("aws:")}
     assert types - BY_TAG - FINDERS.keys() - harmless == set()
     assert not BY_TAG & FINDERS.keys()
-    assert WHOLE_ARN <= BY_TAG
+    assert BY_TAG | FINDERS.keys() >= WHOLE_ARN
     assert {type_.removeprefix("aws:") for type_ in BY_TAG} <= LOOKS.keys()
 
 
@@ -229,6 +229,11 @@ class Fake:
     def replace_state(self, state: Mapping[str, Any]) -> None:
         self.done.append("replace state")
         self.kept = {name: list(items) for name, items in state.items()}
+
+    planned: Sequence[Change] = ()
+
+    def preview(self) -> Plan:
+        return Plan("prod", "us-east-1", "local", tuple(self.planned))
 
     def refresh(self) -> None:
         self.done.append("refresh")
@@ -417,15 +422,116 @@ def test_what_awaits_deletion_stays_in_the_state() -> None:
     assert fake.rows[2:] == [(new["urn"], "vpc-new", False), (old["urn"], "vpc-old", True)]
 
 
-def test_orphans_are_never_taken_for_something_else() -> None:
-    arns = [f"arn:aws:kms:us-east-1:1:key/mrk-{i}" for i in range(4)]
-    orphans = [Leftover("orphan", "", "kms/key:Key::k", arn.rpartition("/")[2], arn, "settle by hand") for arn in arns]
+def orphans(*names: str, provider: str = f"{PROVIDER}::p1") -> list[Leftover]:
+    """Keys that carry our tag."""
+    record = {"provider": provider} if provider else {}
+    return [
+        Leftover(
+            "orphan", "", f"kms/key:Key::{name}", f"mrk-{name}", f"arn:aws:kms:us-east-1:1:key/mrk-{name}", "", record
+        )
+        for name in names
+    ]
+
+
+KEY = "aws:kms/key:Key"
+
+
+def test_an_orphan_that_the_program_wants_is_adopted_with_the_inputs_of_the_plan() -> None:
     fake = Fake(STACK, CLOUD)
+    inputs = {"description": "data", "policy": UNKNOWN, "tags": {"Name": "data", "pin": "[secret]"}, "spans": [UNKNOWN]}
+    fake.planned = [Change(urn(KEY, "data"), KEY, "create", inputs, parent=str(STACK["urn"]), protect=True)]
+    Reconciler(fake).settle(orphans("data"))  # type: ignore[arg-type]
+    adopted = fake.kept["resources"][-1]
+    assert adopted["inputs"] == {"description": "data", "tags": {"Name": "data"}, "spans": []}
+    assert (adopted["urn"], adopted["id"], adopted["protect"]) == (urn(KEY, "data"), "mrk-data", True)
+    assert (adopted["parent"], adopted["provider"]) == (STACK["urn"], f"{PROVIDER}::p1")
+    assert fake.done[-2:] == ["replace state", "refresh"]
+
+
+def test_an_orphan_that_the_program_does_not_want_is_named_and_left_alone() -> None:
+    fake = Fake(STACK, CLOUD)
+    fake.planned = [
+        Change(urn(KEY, "logs"), KEY, "same"),  # Its namesake exists: two of them would be one too many.
+        Change(urn(KEY, "data"), KEY, "create"),
+    ]
     with pytest.raises(PendingOperationsError) as error:
-        Reconciler(fake).settle(orphans, delete=True)  # type: ignore[arg-type]
-    assert error.value.what.startswith("4 resources carry the tag of prod and are in no state (arn:aws:kms")
-    assert re.search(r"docsearch reconcile prod", error.value.remedy)
-    assert fake.done == ["replace state", "refresh", "destroy "]
+        Reconciler(fake).settle(orphans("data", "logs", "gone"))  # type: ignore[arg-type]
+    assert error.value.what.startswith("2 resources carry the tag of prod and are in no state (arn:aws:kms")
+    assert error.value.remedy == "Look at them, and then: docsearch reconcile prod --delete"
+    assert [row[1] for row in fake.rows[2:]] == ["mrk-data"]
+
+
+def test_orphans_are_deleted_on_request_under_urns_that_nothing_else_has() -> None:
+    namesake = resource(KEY, "data", "mrk-kept")
+    fake = Fake(STACK, CLOUD, namesake)
+    Reconciler(fake).settle(orphans("data"), delete=True)  # type: ignore[arg-type]
+    assert fake.done[-1] == "destroy urn:pulumi:prod::docsearch::aws:kms/key:Key::orphan-mrk-data-data"
+    assert namesake["urn"] not in fake.done[-1]
+
+
+def test_orphans_of_a_lost_state_are_touched_by_nobody() -> None:
+    fake = Fake()
+    with pytest.raises(PendingOperationsError, match="Restore the state from its backup"):
+        Reconciler(fake).settle(orphans("data", provider=""), delete=True)  # type: ignore[arg-type]
+    assert fake.kept["resources"] == []
+
+
+@pytest.mark.parametrize(
+    ("token", "arn", "id"),
+    [
+        ("aws:kms/key:Key", "arn:aws:kms:us-east-1:1:key/mrk-1", "mrk-1"),
+        ("aws:iam/role:Role", "arn:aws:iam::1:role/service/nodes", "nodes"),
+        ("aws:s3/bucket:Bucket", "arn:aws:s3:::documents-1", "documents-1"),
+        ("aws:cloudwatch/logGroup:LogGroup", "arn:aws:logs:us-east-1:1:log-group:/aws/rds/x", "/aws/rds/x"),
+        ("aws:sns/topic:Topic", "arn:aws:sns:us-east-1:1:page", "arn:aws:sns:us-east-1:1:page"),
+        ("aws:ec2/vpc:Vpc", "vpc-1", "vpc-1"),
+    ],
+)
+def test_the_id_follows_from_the_arn(token: str, arn: str, id: str) -> None:
+    assert reconcile._id(token, arn) == id
+
+
+UNSEEN = frozenset({"aws:lb/listener:Listener", "aws:rds/eventSubscription:EventSubscription"})
+"""Tagged types that moto's tagging API does not show, and AWS's does."""
+
+
+@pytest.mark.engine
+def test_what_the_state_lost_is_adopted_or_deleted_on_request(local_cloud: Any) -> None:
+    """Through the real engine, with a region that is up: one resource of each tagged kind goes out of the state."""
+    deployment = local_cloud.deployment("prod", locked=False)
+    deployment.up()
+    there = local_cloud.holds()
+    state = deployment.state()
+    lost: dict[str, dict[str, Any]] = {}
+    needed = {urn for item in state["resources"] for urn in (*item.get("dependencies", ()), item.get("parent", ""))}
+    for item in state["resources"]:
+        tagged = item["type"].startswith("aws:") and "tagsAll" in item.get("outputs", {})
+        if tagged and item["type"] not in UNSEEN and item["urn"] not in needed:
+            lost.setdefault(item["type"], item)
+    assert len(lost) > 5
+    deployment.replace_state({**state, "resources": [item for item in state["resources"] if item not in lost.values()]})
+
+    reconciler = Reconciler(deployment)
+    found = reconciler.find()
+    assert sorted(item.type.partition("::")[0] for item in found) == sorted(t.removeprefix("aws:") for t in lost)
+    reconciler.settle(found)
+    assert Reconciler(deployment).find() == []
+    assert deployment.preview().summary["create"] == 0
+    deployment.up()
+    assert deployment.preview().changing == ()
+    assert local_cloud.holds() == there == local_cloud.known(deployment)
+
+    again = deployment.state()
+    deployment.replace_state(
+        {
+            **again,
+            "resources": [item for item in again["resources"] if item["urn"] not in {x["urn"] for x in lost.values()}],
+        }
+    )
+    Reconciler(deployment).settle(Reconciler(deployment).find(), delete=True)
+    assert local_cloud.holds() == local_cloud.known(deployment)
+    assert deployment.preview().summary["create"] == len(lost)
+    deployment.destroy()
 
 
 def test_a_leftover_as_json_keeps_the_engines_record_to_itself() -> None:
