@@ -369,16 +369,36 @@ def local() -> None:
     """The local cloud: moto, a state service and the providers, on this machine."""
 
 
+class PortOf(click.ParamType[tuple[str, int]]):
+    """`moto=20140`: the port of one process of the local cloud."""
+
+    name = "name=number"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """A name that the local cloud has, and a port that a user may open."""
+        from infra.local import daemon  # noqa: PLC0415
+
+        name, _, number = value.partition("=")
+        if name not in daemon.PORTS:
+            self.fail(f"{value!r}: the local cloud has the ports {', '.join(daemon.PORTS)}")
+        if not number.isdecimal() or not 1024 <= int(number) <= 65535:
+            self.fail(f"{value!r}: a port is a number from 1024 to 65535")
+        return name, int(number)
+
+
 @local.command("start")
 @json_option
-@examples("docsearch local start")
-def local_start(as_json: bool) -> None:
+@click.option(
+    "--port", "ports", type=PortOf(), multiple=True, help="Where a process listens; without it, where it did last."
+)
+@examples("docsearch local start", "docsearch local start --port moto=24566")
+def local_start(as_json: bool, ports: tuple[tuple[str, int], ...]) -> None:
     """Start it; what runs already is left alone."""
     accounts = {config.account_id for config in read_fleet(PROJECT).values()}
     with Progress(err, "local cloud").shown() as progress:
         from infra.local import daemon  # noqa: PLC0415
 
-        status = daemon.start(clouds.ROOT, account=min(accounts), tell=progress.tell)
+        status = daemon.start(clouds.ROOT, account=min(accounts), ports=dict(ports), tell=progress.tell)
     show_status(status, as_json)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from infra.engine import ENVIRONMENT
 from infra.errors import LocalCloudError
 from infra.local import daemon
 from infra.local.state import Access, client_env
@@ -17,7 +18,7 @@ ROOT: Final = Path(os.environ.get("DOCSEARCH_HOME") or PROJECT / ".docsearch")
 """Where everything local lives, never in git; `DOCSEARCH_HOME` moves it, so that two local clouds can run at once."""
 
 QUIET: Final = {
-    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    **ENVIRONMENT,
     "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
 }
 

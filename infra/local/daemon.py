@@ -202,6 +202,9 @@ PROCESSES = (
     ),
 )
 
+PORTS = tuple(port for process in PROCESSES for port in process.ports)
+"""Every port of the local cloud by name."""
+
 
 def start(
     root: Path,
@@ -431,7 +434,7 @@ def _check_ports(process: Process, settings: Settings) -> None:
             raise LocalCloudError(
                 f"port {port}, for {name} of the local cloud, is taken",
                 why=f"{port_holder(port)} listens on it",
-                remedy=f"Stop that process, or choose another port with `docsearch local start --{name}-port N`",
+                remedy=f"Stop that process, or choose another port with `docsearch local start --port {name}=N`",
             )
 
 

@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 
 from infra.errors import LocalCloudError
+from infra.local.vault import RESET, fernet
 
 FORMAT = 1
-_RESET = "`docsearch local reset` forgets this local cloud and begins an empty one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,8 @@ class Journal:
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._lock()
-            self._fernet = Fernet(self._key(directory / "key"))
+            fresh = os.fstat(self._file).st_size == 0
+            self._fernet = fernet(directory / "key", protects=self.path, fresh=fresh)
             self.header = self._open(account)
         except BaseException:
             os.close(self._file)
@@ -197,32 +198,6 @@ class Journal:
                 remedy="`docsearch local status` tells which; `docsearch local stop` ends it",
             ) from None
 
-    def _key(self, path: Path) -> bytes:
-        if os.fstat(self._file).st_size == 0:
-            return self._new_key(path)
-        if path.exists():
-            key = path.read_bytes()
-            try:
-                Fernet(key)
-            except ValueError:
-                raise LocalCloudError(
-                    f"{path} holds no key", why="it is cut off or was changed", remedy=f"Put it back; or {_RESET}"
-                ) from None
-            return key
-        raise LocalCloudError(
-            f"{path} is missing", why=f"{self.path} cannot be decrypted without it", remedy=f"Put it back; or {_RESET}"
-        )
-
-    @staticmethod
-    def _new_key(path: Path) -> bytes:
-        key = Fernet.generate_key()
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        return key
-
     def _open(self, account: str) -> Header:
         with self.path.open("rb") as file:
             line = file.readline()
@@ -241,14 +216,14 @@ class Journal:
             raise LocalCloudError(
                 f"{self.path} has format {fields['format']}, this docsearch reads {FORMAT}",
                 why="it was written by another version",
-                remedy=f"Use that version; or {_RESET}",
+                remedy=f"Use that version; or {RESET}",
             )
         header = Header(**fields)
         if header.account != account:
             raise LocalCloudError(
                 f"{self.path} belongs to account {header.account}, not {account}",
                 why="the ARNs in it hold the account",
-                remedy=f"Ask for account {header.account}; or {_RESET}",
+                remedy=f"Ask for account {header.account}; or {RESET}",
             )
         return header
 
@@ -256,5 +231,5 @@ class Journal:
         return LocalCloudError(
             f"{self.path} is damaged ({what})",
             why="it was changed from outside, or the disk failed; the requests after that line build on it",
-            remedy=f"Restore the file from a copy; or {_RESET}",
+            remedy=f"Restore the file from a copy; or {RESET}",
         )

@@ -55,7 +55,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     )
 
     def start(*given: Any, **more: Any) -> Status:
-        asked.append("start")
+        asked.append(" ".join(["start", *(f"{name}={port}" for name, port in more.get("ports", {}).items())]))
         return Status(processes=(process,))
 
     def stop(root: Path) -> tuple[str, ...]:
@@ -550,3 +550,24 @@ def test_locks_are_released_for_one_run(opened: Opened) -> None:
     with command.deployment("prod", True, "destroy", locked=False):
         pass
     assert opened.stacks == [("prod", False)]
+
+
+def test_a_port_of_the_local_cloud_can_be_chosen(machine: list[str]) -> None:
+    assert run("local", "start", "--port", "moto=24566", "--port", "aws=24567").exit_code == 0
+    assert machine == ["start moto=24566 aws=24567"]
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ("mooto=24566", "'mooto=24566': the local cloud has the ports moto, state, aws, kubernetes, random"),
+        ("moto", "'moto': a port is a number from 1024 to 65535"),
+        ("moto=80", "'moto=80': a port is a number from 1024 to 65535"),
+        ("moto=x", "'moto=x': a port is a number from 1024 to 65535"),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused(machine: list[str], given: str, answer: str) -> None:
+    result = run("local", "start", "--port", given)
+    assert result.exit_code != 0
+    assert answer in " ".join(result.stderr.split())
+    assert machine == []

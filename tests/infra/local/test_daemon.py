@@ -143,7 +143,7 @@ def test_a_taken_port_is_an_error_that_names_port_process_and_remedy(root: Path)
             start(root, ports={"two": port}, processes=FAKES)
     assert raised.value.what == f"port {port}, for two of the local cloud, is taken"
     assert raised.value.why.startswith(f"process {os.getpid()} (")
-    assert "docsearch local start --two-port N" in raised.value.remedy
+    assert "docsearch local start --port two=N" in raised.value.remedy
     assert raised.value.exit_code == 4
     assert pids(root) == [None, None]
 
