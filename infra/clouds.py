@@ -69,7 +69,12 @@ def local(account: str, *, root: Path = ROOT, tell: Callable[[str], None] = lamb
     os.environ.pop("KUBECONFIG", None)
     work_dir = root / "work"
     work_dir.mkdir(parents=True, exist_ok=True)
-    (work_dir / "Pulumi.yaml").write_text("name: docsearch\nruntime: python\n")
+    project = work_dir / "Pulumi.yaml"
+    if not project.exists():
+        # Another run's engine may read it at this moment: it is there wholly or not at all.
+        draft = work_dir / f"Pulumi.yaml.{os.getpid()}"
+        draft.write_text("name: docsearch\nruntime: python\n")
+        draft.replace(project)
     return Cloud("local", work_dir, local_env(root), daemon.endpoints(root).aws_url)
 
 

@@ -22,8 +22,9 @@ SEED = 20261123
 
 def killed_up(local_cloud: Any, stack: str, after_s: float) -> bool:
     """Kills `docsearch up`, program and engine, so long after its first change. Whether it was still running."""
-    deployment = local_cloud.deployment(stack)
-    before = len(deployment.state().get("resources") or ())
+    # Every request that changes the cloud is in its journal, before it is answered.
+    journal = local_cloud.root / "local" / "moto" / "journal"
+    before = journal.stat().st_size
     command = [sys.executable, "-c", "from infra.cli import main; main()", "up", stack, "--local", "--yes"]
     with subprocess.Popen(
         command,
@@ -33,11 +34,8 @@ def killed_up(local_cloud: Any, stack: str, after_s: float) -> bool:
         start_new_session=True,
     ) as process:
         try:
-            while process.poll() is None:
-                state = deployment.state()
-                if state.get("pending_operations") or len(state.get("resources") or ()) > before:
-                    break
-                time.sleep(0.05)
+            while process.poll() is None and journal.stat().st_size == before:
+                time.sleep(0.01)
             time.sleep(after_s)
             return process.poll() is None
         finally:
