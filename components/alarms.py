@@ -22,8 +22,8 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 #: CloudWatch looks back one day at most while a metric is read every minute (PutMetricAlarm, EvaluationPeriods).
 MAX_MINUTES = 24 * 60
 
-#: The services that publish here on their own. RDS reports fail-overs, which no metric shows.
-PUBLISHERS = ("cloudwatch.amazonaws.com", "events.rds.amazonaws.com")
+#: The services that publish here on their own. RDS reports fail-overs, AWS Backup single jobs: no metric shows them.
+PUBLISHERS = ("backup.amazonaws.com", "cloudwatch.amazonaws.com", "events.rds.amazonaws.com")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,7 +106,9 @@ def plan_key_policy(data_class: DataClass, *, account_id: str, region: str) -> P
             {
                 "Sid": "AlarmsOfThisAccount",
                 "Effect": "Allow",
-                "Principal": {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]},
+                "Principal": {
+                    "Service": ["backup.amazonaws.com", "cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]
+                },
                 "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
                 "Resource": "*",
                 "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},

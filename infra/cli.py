@@ -287,13 +287,7 @@ def diff(one: str, other: str, is_local: bool, as_json: bool) -> None:
     """List every difference between two regions' plans, with its reason."""
     from infra.parity import compare  # noqa: PLC0415
 
-    plans = []
-    for name in (one, other):
-        read_config(name)
-    for name in (one, other):
-        with deployment(name, is_local, "preview") as subject:
-            plans.append(subject.preview())
-    found = compare(*plans)
+    found = compare(*both_plans(one, other, is_local))
     if as_json:
         show_json([asdict(item) for item in found])
     else:
@@ -303,6 +297,52 @@ def diff(one: str, other: str, is_local: bool, as_json: bool) -> None:
     if unexplained:
         raise DriftError(
             f"{len(unexplained)} differences have no reason", remedy="List them in infra/parity.py, or remove them"
+        )
+
+
+def both_plans(one: str, other: str, is_local: bool) -> list[Any]:
+    """Plans of two stacks; both names are looked at before the first engine starts."""
+    plans = []
+    for name in (one, other):
+        read_config(name)
+    for name in (one, other):
+        with deployment(name, is_local, "preview") as subject:
+            plans.append(subject.preview())
+    return plans
+
+
+@cli.command()
+@click.argument("primary", default="prod")
+@click.argument("standby", default="dr")
+@local_option
+@json_option
+@click.option("--out", "file", type=click.Path(path_type=Path, dir_okay=False), help="Also write it, as Markdown.")
+@examples("docsearch requirement --local", "docsearch requirement --local --out docs/architecture/requirement.md")
+def requirement(primary: str, standby: str, is_local: bool, as_json: bool, file: Path | None) -> None:
+    """Put the requirement's infrastructure figures beside what the plans hold, with the reason where they differ."""
+    from infra.requirement import Facts, answers, markdown  # noqa: PLC0415
+
+    found = answers(Facts(*both_plans(primary, standby, is_local)))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(markdown(found), encoding="utf-8")
+    if as_json:
+        show_json([answer.as_json() for answer in found])
+    else:
+        titles = ("section", "what", "asked", "planned", "why it differs")
+        rows = [
+            (answer.row.section, answer.row.what, answer.row.asked, answer.planned, answer.row.differs)
+            if answer.holds
+            else (answer.row.section, answer.row.what, answer.row.asked, answer.planned, "NOT EXPLAINED")
+            for answer in found
+        ]
+        show(report.rows_table(titles, rows))
+    missed = [answer for answer in found if not answer.holds]
+    if missed:
+        raise DriftError(
+            f"{len(missed)} figures of the requirement are not what the plan holds",
+            why=", ".join(answer.row.what for answer in missed[:5]),
+            remedy="Change the stack file, or say the reason in infra/requirement.py",
         )
 
 

@@ -76,6 +76,9 @@ LOOKS: Final[Mapping[str, Look]] = {
         "ec2", "describe_vpc_endpoints", "VpcEndpointIds", "VpcEndpoints[].State", _DELETED
     ),
     "ec2/flowLog:FlowLog": Look("ec2", "describe_flow_logs", "FlowLogIds", "FlowLogs[].FlowLogId"),
+    "ec2/launchTemplate:LaunchTemplate": Look(
+        "ec2", "describe_launch_templates", "LaunchTemplateIds", "LaunchTemplates[].LaunchTemplateId"
+    ),
     "kms/key:Key": _KEY,
     "kms/replicaKey:ReplicaKey": _KEY,
     "secretsmanager/secret:Secret": Look(

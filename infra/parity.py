@@ -22,7 +22,7 @@ ABSENT: Final = "(absent)"
 _ID: Final = re.compile(
     r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # certificates, health checks
     r"|(?<=\bdb-)[0-9A-Z]{26}\b"  # databases
-    r"|(?<=[-/])[0-9a-f]{7,17}(-[A-Za-z0-9]{6})?\b"  # EC2, load balancers; automatic names, and those of secrets
+    r"|(?<=[-/_])[0-9a-f]{7,17}(-[A-Za-z0-9]{6})?\b"  # EC2, load balancers; automatic names, and those of secrets
 )
 """Ids that AWS makes up, and the suffixes of automatic names; a digest of an image is longer and stays."""
 
@@ -79,10 +79,15 @@ REASONS: Final[tuple[Reason, ...]] = (
         "Route 53 has its metrics in us-east-1 only, and an alarm reaches topics of its own region only",
     ),
     Reason("aws:* storage-*replication", ONLY_HERE, "The standby makes the primary's buckets copy into its own"),
+    Reason("pulumi:providers:kubernetes kubernetes", ("kubeconfig",), "Each region has a cluster of its own"),
     Reason("aws:rds/instanceAutomatedBackupsReplication:*", ONLY_HERE, "The standby keeps the primary's backups, too"),
     Reason("aws:* database-replica-*", ONLY_HERE, "The cross-region replica serves the reads of the standby"),
     Reason("aws:rds/eventSubscription:*", ("sourceIds*",), "The primary has read replicas, the standby has none"),
-    Reason("kubernetes:core/v1:ConfigMap search", ("data.DATABASE_*",), "Each region reads from its own databases"),
+    Reason(
+        "kubernetes:core/v1:ConfigMap search",
+        ("data.DATABASE_*", "data.CACHE_HOST", "data.OPENSEARCH_HOST"),
+        "Each region reads from its own stores",
+    ),
     Reason(
         "kubernetes:apps/v1:Deployment *", ("*.docsearch/settings",), "A digest of the settings, which hold addresses"
     ),
@@ -98,6 +103,24 @@ REASONS: Final[tuple[Reason, ...]] = (
         "RDS makes no final snapshot of a replica",
     ),
     Reason("aws:rds/instance:Instance database", ("maintenanceWindow",), "The standby is patched a day before"),
+    Reason("aws:elasticache/*", ("maintenanceWindow",), "The standby is patched before the primary"),
+    Reason("aws:opensearch/domain:Domain *", ("offPeakWindowOptions*",), "Night comes three hours later there"),
+    Reason("aws:iam/serviceLinkedRole:*", ONLY_HERE, "The account has one such role, and the primary makes it"),
+    Reason("aws:elasticache/globalReplicationGroup:*", ONLY_HERE, "The primary makes the datastore, standbys join it"),
+    Reason("aws:elasticache/parameterGroup:*", ONLY_HERE, "A member of a datastore has the primary's parameters"),
+    Reason(
+        "aws:elasticache/replicationGroup:ReplicationGroup cache",
+        ("clusterMode", "nodeType", "numNodeGroups", "engine*", "*Encryption*", "parameterGroupName", "global*"),
+        "A member of a datastore has these from the primary's",
+    ),
+    Reason("aws:cloudwatch/metricAlarm:MetricAlarm cache-global-lag", ONLY_HERE, "Only a follower can lag"),
+    Reason("aws:cloudwatch/metricAlarm:MetricAlarm opensearch-*", ONLY_HERE, "Only a follower can lag"),
+    Reason("aws:opensearch/*Connection* *", ONLY_HERE, "The standby follows the primary's index"),
+    Reason("aws:ecr/replicationConfiguration:*", ONLY_HERE, "The standby copies the primary's images"),
+    Reason("aws:backup/* backup-copies", ONLY_HERE, "The standby keeps copies of the primary's backups"),
+    Reason("aws:backup/* backup-*", ONLY_HERE, "A replica is backed up where its source is"),
+    Reason("aws:cloudwatch/metricAlarm:MetricAlarm backup-none", ONLY_HERE, "Backups are made where the writes are"),
+    Reason("aws:iam/rolePolicy:RolePolicy backup", ("policy",), "The standby also reads the primary's backups"),
 )
 """Every wanted difference; `tests/infra/test_parity_regions.py` fails on one that is missing here, or here in vain."""
 

@@ -12,20 +12,19 @@ refresh then reads the rest from the cloud, and drops what turns out not to be t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from infra.deploy import Deployment
 from infra.errors import PendingOperationsError
+from infra.finders import BY_TAG, FINDERS, WHOLE_ARN
 from infra.inventory import Region
 from infra.plan import MASKED, UNKNOWN, Change
 from stacks.region import RESOURCE_TAG
 
-Inputs = Mapping[str, Any]
-Find = Callable[[Region, Inputs], str | None]
+COPIES: Final = (":snapshot:", ":auto-backup:", ":recovery-point:")
+"""Kinds of ARN that AWS makes by itself of a resource, tags and all: backups, which must outlive what they are of."""
 
 
 @dataclass(frozen=True)
@@ -54,192 +53,6 @@ class Leftover:
     def as_json(self) -> dict[str, str]:
         """The form that `--json` prints: without the engine's record, which no reader needs."""
         return {name: getattr(self, name) for name in ("operation", "urn", "type", "id", "arn", "verdict")}
-
-
-def _named(template: str) -> Find:
-    """The id is made of inputs."""
-
-    def find(region: Region, inputs: Inputs) -> str | None:
-        try:
-            return template.format(**inputs)
-        except KeyError:
-            return None
-
-    return find
-
-
-def _listed(
-    service: str, operation: str, path: str, match: Callable[[Any, Inputs], bool], id: str, **given: str
-) -> Find:
-    """The id is found in a list of the service."""
-
-    def find(region: Region, inputs: Inputs) -> str | None:
-        try:
-            params = {name: template.format(**inputs) for name, template in given.items()}
-            pages = region.client(service).get_paginator(operation).paginate(**params)
-            ids = [str(item[id]) for page in pages for item in page[path] if match(item, inputs)]
-        except (ClientError, KeyError):
-            return None
-        return ids[0].removeprefix("/hostedzone/") if ids else None
-
-    return find
-
-
-def _association(region: Region, inputs: Inputs) -> str | None:
-    try:
-        tables = region.client("ec2").describe_route_tables(RouteTableIds=[inputs["routeTableId"]])["RouteTables"]
-    except ClientError:
-        return None
-    for association in tables[0].get("Associations", ()) if tables else ():
-        if association.get("SubnetId") == inputs.get("subnetId"):
-            return str(association["RouteTableAssociationId"])
-    return None
-
-
-def _record(region: Region, inputs: Inputs) -> str:
-    parts = [inputs["zoneId"], inputs["name"], inputs["type"]]
-    return "_".join(parts + ([inputs["setIdentifier"]] if inputs.get("setIdentifier") else []))
-
-
-def _version(region: Region, inputs: Inputs) -> str | None:
-    secret = inputs["secretId"]
-    try:
-        found = region.client("secretsmanager").describe_secret(SecretId=secret).get("VersionIdsToStages", {})
-    except ClientError:
-        return None
-    return next((f"{secret}|{version}" for version, stages in found.items() if "AWSCURRENT" in stages), None)
-
-
-def _same(member: str, name: str) -> Callable[[Any, Inputs], bool]:
-    return lambda item, inputs: bool(item.get(member) == inputs.get(name))
-
-
-BY_TAG: Final = frozenset(
-    {
-        "aws:ec2/vpc:Vpc",
-        "aws:ec2/subnet:Subnet",
-        "aws:ec2/internetGateway:InternetGateway",
-        "aws:ec2/eip:Eip",
-        "aws:ec2/natGateway:NatGateway",
-        "aws:ec2/routeTable:RouteTable",
-        "aws:ec2/securityGroup:SecurityGroup",
-        "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
-        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
-        "aws:ec2/vpcEndpoint:VpcEndpoint",
-        "aws:ec2/flowLog:FlowLog",
-        "aws:kms/key:Key",
-        "aws:kms/replicaKey:ReplicaKey",
-        "aws:secretsmanager/secret:Secret",
-        "aws:acm/certificate:Certificate",
-    }
-)
-"""Types whose id the cloud makes up, and that carry tags."""
-
-COPIES: Final = (":snapshot:", ":auto-backup:", ":recovery-point:")
-"""Kinds of ARN that AWS makes by itself of a resource, tags and all: backups, which must outlive what they are of."""
-
-WHOLE_ARN: Final = frozenset(
-    {
-        "aws:secretsmanager/secret:Secret",
-        "aws:acm/certificate:Certificate",
-        "aws:sns/topic:Topic",
-        "aws:lb/loadBalancer:LoadBalancer",
-        "aws:lb/targetGroup:TargetGroup",
-        "aws:lb/listener:Listener",
-    }
-)
-"""Types whose id is their ARN."""
-
-FINDERS: Final[Mapping[str, Find]] = {
-    "aws:ec2/route:Route": _named("r-{routeTableId}_{destinationCidrBlock}"),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": _association,
-    "aws:kms/alias:Alias": _named("{name}"),
-    "aws:iam/role:Role": _named("{name}"),
-    "aws:iam/rolePolicy:RolePolicy": _named("{role}:{name}"),
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _named("{role}/{policyArn}"),
-    "aws:cloudwatch/logGroup:LogGroup": _named("{name}"),
-    "aws:cloudwatch/metricAlarm:MetricAlarm": _named("{name}"),
-    "aws:sns/topic:Topic": _listed(
-        "sns", "list_topics", "Topics", lambda item, inputs: item["TopicArn"].endswith(f":{inputs['name']}"), "TopicArn"
-    ),
-    "aws:sns/topicPolicy:TopicPolicy": _named("{arn}"),
-    "aws:sns/topicSubscription:TopicSubscription": _listed(
-        "sns",
-        "list_subscriptions_by_topic",
-        "Subscriptions",
-        _same("Endpoint", "endpoint"),
-        "SubscriptionArn",
-        TopicArn="{topic}",
-    ),
-    **{
-        f"aws:s3/{name[0].lower()}{name[1:]}:{name}": _named("{bucket}")
-        for name in (
-            "Bucket",
-            "BucketVersioning",
-            "BucketServerSideEncryptionConfiguration",
-            "BucketPublicAccessBlock",
-            "BucketOwnershipControls",
-            "BucketPolicy",
-            "BucketLifecycleConfiguration",
-            "BucketReplicationConfig",
-            "BucketLogging",
-        )
-    },
-    "aws:secretsmanager/secretVersion:SecretVersion": _version,
-    "aws:rds/subnetGroup:SubnetGroup": _named("{name}"),
-    "aws:rds/parameterGroup:ParameterGroup": _named("{name}"),
-    "aws:rds/instance:Instance": _listed(
-        "rds",
-        "describe_db_instances",
-        "DBInstances",
-        _same("DBInstanceIdentifier", "identifier"),
-        "DbiResourceId",
-        DBInstanceIdentifier="{identifier}",
-    ),
-    "aws:rds/eventSubscription:EventSubscription": _named("{name}"),
-    "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": _listed(
-        "rds",
-        "describe_db_instance_automated_backups",
-        "DBInstanceAutomatedBackups",
-        _same("DBInstanceArn", "sourceDbInstanceArn"),
-        "DBInstanceAutomatedBackupsArn",
-    ),
-    # By what they are: Route 53 tags in a second call, and the tagging API shows its tags in us-east-1 alone.
-    "aws:route53/zone:Zone": _listed(
-        "route53",
-        "list_hosted_zones",
-        "HostedZones",
-        lambda item, inputs: (
-            item["Name"].rstrip(".") == inputs["name"].rstrip(".")
-            and item["Config"].get("Comment") == inputs.get("comment")
-        ),
-        "Id",
-    ),
-    "aws:route53/healthCheck:HealthCheck": _listed(
-        "route53",
-        "list_health_checks",
-        "HealthChecks",
-        lambda item, inputs: item["HealthCheckConfig"].get("FullyQualifiedDomainName") == inputs.get("fqdn"),
-        "Id",
-    ),
-    "aws:route53/record:Record": _record,
-    "aws:lb/loadBalancer:LoadBalancer": _listed(
-        "elbv2", "describe_load_balancers", "LoadBalancers", _same("LoadBalancerName", "name"), "LoadBalancerArn"
-    ),
-    "aws:lb/targetGroup:TargetGroup": _listed(
-        "elbv2", "describe_target_groups", "TargetGroups", _same("TargetGroupName", "name"), "TargetGroupArn"
-    ),
-    "aws:lb/listener:Listener": _listed(
-        "elbv2",
-        "describe_listeners",
-        "Listeners",
-        _same("Port", "port"),
-        "ListenerArn",
-        LoadBalancerArn="{loadBalancerArn}",
-    ),
-}
-"""How every other type that can exist in the cloud is found."""
 
 
 class Reconciler:
@@ -419,7 +232,18 @@ def _names(resource: Mapping[str, Any]) -> set[str]:
     """Everything that a resource is called in the cloud."""
     called = {str(resource.get("id") or "")}
     for properties in (resource.get("inputs") or {}, resource.get("outputs") or {}):
-        called |= {str(properties.get(name) or "") for name in ("arn", "allocationId", "identifier", "name", "bucket")}
+        called |= {
+            str(properties.get(name) or "")
+            for name in (
+                "arn",
+                "allocationId",
+                "identifier",
+                "name",
+                "bucket",
+                "accessEntryArn",
+                "associationArn",
+            )
+        }
     return called - {""}
 
 

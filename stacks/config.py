@@ -4,10 +4,15 @@
     ├── role, region, peer, account_id, locked, domain
     ├── tags         Tags
     ├── network      NetworkConfig
-    ├── database     DatabaseConfig    primary, replicas, windows
     ├── alarms       AlarmsConfig
-    ├── kubernetes   KubernetesConfig
-    └── search       SearchConfig      replicas, requests
+    ├── database     DatabaseConfig    ┐
+    ├── opensearch   OpenSearchConfig  │ stacks/stores.py
+    ├── cache        CacheConfig       │
+    ├── broker       BrokerConfig      ┘
+    ├── kubernetes   KubernetesConfig  ┐ stacks/cluster.py
+    ├── service      ServiceConfig     ┘
+    ├── backup       BackupConfig
+    └── waf          WafConfig
 
 What is safe for every production region is a default of a component's arguments and not in here; what is the same in
 each region unless somebody has a reason is a default here; what differs (role, place, sizes, versions in an upgrade) is
@@ -24,29 +29,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from stacks.offers import POSTGRES_VERSIONS, REGIONS, RegionOffer
+from stacks.cluster import KubernetesConfig, ServiceConfig
+from stacks.offers import REGIONS, RegionOffer
 from stacks.stack_file import Fault, StackFile, Strict, Unit, suggest
+from stacks.stores import BrokerConfig, CacheConfig, DatabaseConfig, OpenSearchConfig
 
 Role = Literal["primary", "standby"]
 
-Gib = Annotated[int, Unit("GiB")]
-Mib = Annotated[int, Unit("MiB")]
 TagValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,254}$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY: Final = f"({'|'.join(_DAYS)})"
-_CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
 PRIVATE_BLOCKS: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-GP3_SPLIT_GIB: Final = 400
-"""Below this, RDS refuses gp3 iops and throughput for PostgreSQL; from it on, 12000 IOPS and 500 MiB/s come with it."""
-GP3_IOPS: Final = (12000, 64000)
-GP3_MIBPS: Final = (500, 4000)
-"""Least and most that RDS lets one ask of gp3 from there on (RDS user guide, "gp3 storage")."""
-REPLICA_VERSION_RULE: Final = "a replica has the major version of its source and is upgraded before it"
-OLDEST_KUBERNETES_MINOR: Final = 34
-"""EKS charges extended support (0.50 USD more per cluster and hour) for 1.31 to 1.33 as of November 2026."""
 
 
 def divisible_by_zones(key: str, count: int, zones: int) -> Iterator[Fault]:
@@ -68,25 +61,6 @@ def divisible_by_zones(key: str, count: int, zones: int) -> Iterator[Fault]:
         )
 
 
-def weekly_minutes(window: str) -> frozenset[int]:
-    """Minutes of the week, from Monday 00:00 UTC, in a window; a window without a day is on each day."""
-    week = 7 * 24 * 60
-    ends = []
-    for part in window.split("-"):
-        *day, hours, minutes = part.split(":")
-        ends.append((_DAYS.index(day[0]) * 24 * 60 if day else 0) + int(hours) * 60 + int(minutes))
-    daily = window[0].isdigit()
-    length = (ends[1] - ends[0]) % (24 * 60 if daily else week)
-    starts = range(ends[0], week, 24 * 60) if daily else (ends[0],)
-    return frozenset((start + minute) % week for start in starts for minute in range(length))
-
-
-def may_follow(replica: str, source: str) -> bool:
-    """Whether PostgreSQL of one version (`17.11`) can be a replica of another: same major, not older."""
-    (major, minor), (its_major, its_minor) = (map(int, version.split(".")) for version in (replica, source))
-    return major == its_major and minor >= its_minor
-
-
 class Tags(Strict):
     """Default tags of every resource."""
 
@@ -106,7 +80,9 @@ class NetworkConfig(Strict):
 
     cidr: IPv4Network = Field(description="the region's /16 of private addresses; no two regions may overlap")
     zones: tuple[str, ...] = Field(
-        min_length=2, max_length=4, description="availability zones, two to four of the region"
+        min_length=3,
+        max_length=4,
+        description="availability zones, three or four of the region: OpenSearch with standby has three",
     )
 
     def _faults(self) -> Iterator[Fault]:
@@ -120,88 +96,6 @@ class NetworkConfig(Strict):
                 yield Fault(f"zones.{index}", "the zone is already in the list", "Name each zone once")
 
 
-class DatabaseInstance(Strict):
-    """The instance that takes the writes; in a standby, the replica that would after promotion."""
-
-    instance_class: str = Field(description="RDS instance class that the region offers, such as db.m7g.4xlarge")
-    allocated_gib: Gib = Field(ge=20, le=65536, description="gp3 storage to start with; RDS never shrinks it")
-    max_allocated_gib: Gib = Field(ge=22, le=65536, description="where storage autoscaling stops")
-    iops: Annotated[int | None, Unit("IOPS")] = Field(
-        default=None,
-        ge=GP3_IOPS[0],
-        le=GP3_IOPS[1],
-        description="provisioned gp3 IOPS, from 400 GiB on; absent means 12000",
-    )
-    throughput_mibps: Annotated[int | None, Unit("MiB/s")] = Field(
-        default=None,
-        ge=GP3_MIBPS[0],
-        le=GP3_MIBPS[1],
-        description="provisioned gp3 throughput, from 400 GiB on; absent means 500",
-    )
-
-    def _faults(self) -> Iterator[Fault]:
-        # RDS asks for 10% between the two, or autoscaling has no room for its smallest step.
-        least = -(-self.allocated_gib * 11 // 10)
-        if self.max_allocated_gib < least:
-            remedy = f"Write at least {least}, better {min(65536, -(-self.allocated_gib * 126 // 100))} GiB"
-            yield Fault("max_allocated_gib", f"it must exceed allocated_gib ({self.allocated_gib}) by 10%", remedy)
-        for key in ("iops", "throughput_mibps"):
-            if getattr(self, key) is not None and self.allocated_gib < GP3_SPLIT_GIB:
-                remedy = f"Remove it, or allocate {GP3_SPLIT_GIB} GiB or more"
-                yield Fault(key, f"RDS refuses it below {GP3_SPLIT_GIB} GiB of gp3 for PostgreSQL", remedy)
-        iops = self.iops or max(GP3_IOPS[0], -(-self.allocated_gib // 2))
-        if self.iops is not None and not self.allocated_gib <= 2 * self.iops <= 100 * self.allocated_gib:
-            low, high = max(GP3_IOPS[0], -(-self.allocated_gib // 2)), min(GP3_IOPS[1], 50 * self.allocated_gib)
-            yield Fault("iops", "RDS allows half an IOPS to 50 IOPS per GiB", f"Write {low} to {high}")
-        if self.throughput_mibps is not None and self.throughput_mibps > iops // 4:
-            remedy = f"Write at most {iops // 4}, or raise iops"
-            yield Fault("throughput_mibps", f"RDS allows a quarter of the IOPS ({iops})", remedy)
-
-
-class DatabaseReplicas(Strict):
-    """Read replicas within the region."""
-
-    count: int = Field(ge=0, le=15, description="number of read replicas; RDS allows 15 of one source")
-    instance_class: str = Field(description="RDS instance class of each")
-    engine_version: str | None = Field(
-        default=None, description="their PostgreSQL version during a minor upgrade; absent means the primary's"
-    )
-
-
-class DatabaseConfig(Strict):
-    """PostgreSQL on RDS."""
-
-    engine_version: str = Field(description="PostgreSQL version, major.minor; upgrade the standby's first")
-    primary: DatabaseInstance = Field(description="the instance that takes the writes")
-    replicas: DatabaseReplicas = Field(description="read replicas in this region")
-    backup_window: str = Field(
-        default="07:00-08:00",
-        pattern=rf"^{_CLOCK}-{_CLOCK}$",
-        description="daily, UTC, as 07:00-08:00; the default is night in both US regions",
-    )
-    maintenance_window: str = Field(
-        pattern=rf"^{_DAY}:{_CLOCK}-{_DAY}:{_CLOCK}$",
-        description="weekly, UTC, as sun:09:00-sun:10:00; not at the same time in two regions",
-    )
-
-    def _faults(self) -> Iterator[Fault]:
-        versions = {"engine_version": self.engine_version, "replicas.engine_version": self.replicas.engine_version}
-        unknown = {key: version for key, version in versions.items() if version and version not in POSTGRES_VERSIONS}
-        for key, version in unknown.items():
-            reason = "RDS does not create this version of PostgreSQL in standard support"
-            yield Fault(key, reason, suggest(version, POSTGRES_VERSIONS))
-        if not unknown and not may_follow(self.replicas.engine_version or self.engine_version, self.engine_version):
-            remedy = f"Write {self.engine_version} or a later {self.engine_version.split('.')[0]}.x"
-            yield Fault("replicas.engine_version", REPLICA_VERSION_RULE, remedy)
-        backup, maintenance = (weekly_minutes(self.backup_window), weekly_minutes(self.maintenance_window))
-        for key, length in (("backup_window", len(backup) // 7), ("maintenance_window", len(maintenance))):
-            if length < 30:
-                yield Fault(key, f"it lasts {length} minutes and RDS needs 30", "Make it longer")
-        if backup & maintenance:
-            reason = f"it overlaps backup_window ({self.backup_window}), which RDS refuses"
-            yield Fault("maintenance_window", reason, "Move one of them")
-
-
 class AlarmsConfig(Strict):
     """Who hears of trouble. A paging service that subscribes itself to the topics needs no address here."""
 
@@ -209,52 +103,27 @@ class AlarmsConfig(Strict):
     ticket: tuple[Email, ...] = Field(default=(), description="e-mail addresses that tickets go to")
 
 
-class KubernetesConfig(Strict):
-    """The cluster that the service runs in."""
+class BackupConfig(Strict):
+    """Backups."""
 
-    version: str = Field(pattern=r"^1\.\d{2}$", description="Kubernetes version, as 1.35; upgrade the standby's first")
-    namespace: DnsLabel = Field(default="docsearch", description="namespace of the service")
-
-    def _faults(self) -> Iterator[Fault]:
-        if int(self.version.removeprefix("1.")) < OLDEST_KUBERNETES_MINOR:
-            reason = "EKS has it in extended support only, at six times the price"
-            yield Fault("version", reason, f"Write 1.{OLDEST_KUBERNETES_MINOR} or newer")
-
-
-class ReplicaRange(Strict):
-    """Bounds of autoscaling."""
-
-    min: int = Field(ge=1, le=1000, description="pods that always run; the zones must divide it")
-    max: int = Field(ge=1, le=1000, description="pods at which autoscaling stops")
-
-    def _faults(self) -> Iterator[Fault]:
-        if self.max < self.min:
-            yield Fault("max", f"it is less than min ({self.min})", f"Write at least {self.min}")
-
-
-class Requests(Strict):
-    """What one pod reserves on its node."""
-
-    cpu_millicores: Annotated[int, Unit("thousandths of a vCPU")] = Field(
-        ge=50, le=64000, description="processor share"
+    compliance_after_days: Annotated[int | None, Unit("days")] = Field(
+        default=None,
+        ge=3,
+        le=36500,
+        description="after how long the vault's lock can never be opened again; absent means that it can "
+        "(governance mode)",
     )
-    memory_mib: Mib = Field(ge=64, le=262144, description="memory, also its limit")
 
 
-class SearchConfig(Strict):
-    """The search service's Deployment."""
+class WafConfig(Strict):
+    """The web firewall."""
 
-    image: str = Field(
-        pattern=r"^[a-z0-9]([a-z0-9.:_/-]*[a-z0-9])?@sha256:[0-9a-f]{64}$",
-        description="container image by digest, as registry/name@sha256:<64 hex digits>: a tag could change under us",
+    requests_per_address: Annotated[int, Unit("requests in 5 minutes")] = Field(
+        default=6000, ge=10, le=2_000_000_000, description="what one address may ask; more is answered 429"
     )
-    replicas: ReplicaRange = Field(description="bounds of autoscaling")
-    requests: Requests = Field(description="what one pod reserves")
-    http_port: int = Field(
-        default=8082,
-        ge=1024,
-        le=65535,
-        description="port of the API (requirement, section 3); above 1023, as it runs without root",
+    upload_paths: tuple[str, ...] = Field(
+        default=("/v1/documents",),
+        description="paths that take documents, with all below: only there may a body look like an attack",
     )
 
 
@@ -283,7 +152,12 @@ class StackConfig(Strict):
     database: DatabaseConfig = Field(description="PostgreSQL")
     alarms: AlarmsConfig = Field(default=AlarmsConfig(), description="who hears of trouble")
     kubernetes: KubernetesConfig = Field(description="the cluster")
-    search: SearchConfig = Field(description="the search service")
+    opensearch: OpenSearchConfig = Field(description="the search index")
+    cache: CacheConfig = Field(description="Valkey")
+    broker: BrokerConfig = Field(description="the message broker")
+    service: ServiceConfig = Field(description="the search service")
+    backup: BackupConfig = Field(default=BackupConfig(), description="backups")
+    waf: WafConfig = Field(default=WafConfig(), description="the web firewall")
 
     @classmethod
     def parse(cls, file: Path) -> "StackConfig":
@@ -309,7 +183,14 @@ class StackConfig(Strict):
             yield from self._in_region(offer)
         else:
             yield Fault("region", "AWS has no such region in its main partition", suggest(self.region, REGIONS))
-        yield from divisible_by_zones("search.replicas.min", self.search.replicas.min, len(self.network.zones))
+        zones = len(self.network.zones)
+        for role in ("search", "document", "index"):
+            replicas = getattr(self.service, role).replicas
+            yield from divisible_by_zones(f"service.{role}.replicas.min", replicas.min, zones)
+        for pool in ("general", "brokers"):
+            for key in ("min", "desired", "max"):
+                count = getattr(getattr(self.kubernetes, pool), key)
+                yield from divisible_by_zones(f"kubernetes.{pool}.{key}", count, zones)
 
     def _in_region(self, offer: RegionOffer) -> Iterator[Fault]:
         for index, zone in enumerate(self.network.zones):
@@ -317,12 +198,38 @@ class StackConfig(Strict):
                 yield Fault(
                     f"network.zones.{index}", f"{self.region} has no such zone", f"Known: {', '.join(offer.zones)}"
                 )
-        database = self.database
-        for key, name in (("primary", database.primary.instance_class), ("replicas", database.replicas.instance_class)):
-            if name not in offer.db_classes:
-                reason = f"RDS offers no such class for PostgreSQL {database.engine_version} in {self.region}"
-                yield Fault(f"database.{key}.instance_class", reason, suggest(name, offer.db_classes))
-        registry = re.match(r"^\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/", self.search.image)
-        if registry and registry[1] != self.region:
-            reason = f"its registry is in {registry[1]}: pods could not start here while that region is down"
-            yield Fault("search.image", reason, f"Use the registry's replica in {self.region}")
+        for key, name, offered, what in self._classes(offer):
+            if name not in offered:
+                yield Fault(key, f"{what} in {self.region}", suggest(name, offered))
+        for key, image in self.images():
+            registry = re.match(r"^\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/", image)
+            if registry and registry[1] != self.region:
+                reason = f"its registry is in {registry[1]}: pods could not start here while that region is down"
+                yield Fault(key, reason, f"Use the registry's replica in {self.region}")
+
+    def _classes(self, offer: RegionOffer) -> Iterator[tuple[str, str, frozenset[str], str]]:
+        """Every instance class: its key, its name, what the region offers, and what is said of any other."""
+        database, search = self.database, self.opensearch
+        what = f"RDS offers no such class for PostgreSQL {database.engine_version}"
+        yield "database.primary.instance_class", database.primary.instance_class, offer.db_classes, what
+        yield "database.replicas.instance_class", database.replicas.instance_class, offer.db_classes, what
+        what = "OpenSearch Service offers no such type"
+        yield "opensearch.master_type", search.master_type, offer.search_classes, what
+        for tier in ("hot", "warm", "coordinators"):
+            type_ = getattr(search, tier).instance_type
+            yield f"opensearch.{tier}.instance_type", type_, offer.search_classes, what
+        yield "cache.node_type", self.cache.node_type, offer.cache_classes, "ElastiCache offers no such type"
+        amazon = self.broker.amazon.instance_type
+        yield "broker.amazon.instance_type", amazon, offer.broker_classes, "Amazon MQ offers no such type"
+        for pool in ("general", "brokers", "indexing"):
+            for index, type_ in enumerate(getattr(self.kubernetes, pool).instance_types):
+                key = f"kubernetes.{pool}.instance_types.{index}"
+                yield key, type_, offer.instance_types, "EC2 offers no such type"
+
+    def images(self) -> Iterator[tuple[str, str]]:
+        """Every container image, by its key."""
+        yield "service.image", self.service.image
+        yield "kubernetes.load_balancer_controller", self.kubernetes.load_balancer_controller
+        yield "kubernetes.cluster_autoscaler", self.kubernetes.cluster_autoscaler
+        yield "broker.cluster.image", self.broker.cluster.image
+        yield "broker.cluster.operator_image", self.broker.cluster.operator_image

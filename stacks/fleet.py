@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from stacks.config import REPLICA_VERSION_RULE, StackConfig, may_follow, weekly_minutes
+from components.opensearch_plan import may_connect
+from stacks.config import StackConfig
 from stacks.offers import INSTANCE_SIZES
 from stacks.stack_file import Problem, StackFileError, suggest
+from stacks.stores import REPLICA_VERSION_RULE, may_follow, weekly_minutes
 
 
 def stack_file(folder: Path, stack: str) -> Path:
@@ -49,7 +51,7 @@ def check_fleet(configs: Mapping[str, StackConfig]) -> None:
     Raises:
         StackFileError: Two regions cannot live side by side; each problem names both files.
     """
-    problems = [*_one_primary(configs), *_one_successor(configs)]
+    problems = [*_one_primary(configs), *_one_successor(configs), *_one_role_maker(configs)]
     for (one, a), (two, b) in combinations(configs.items(), 2):
         problems += _neighbours(one, a, two, b)
     for name, config in configs.items():
@@ -125,6 +127,7 @@ def _follows(name: str, config: StackConfig, configs: Mapping[str, StackConfig])
             yield _between(
                 pair, f"database.primary.{key}", values, reason, f"Write at least {values[1]} in Pulumi.{name}.yaml"
             )
+    yield from _same_data(name, config, primary)
     classes = (mine.primary.instance_class, its.primary.instance_class)
     sizes = [INSTANCE_SIZES[found] for found in classes if found in INSTANCE_SIZES]
     if len(sizes) == 2 and (sizes[0].vcpus < sizes[1].vcpus or sizes[0].memory_gib < sizes[1].memory_gib):
@@ -133,3 +136,26 @@ def _follows(name: str, config: StackConfig, configs: Mapping[str, StackConfig])
             f"Write a class with at least {sizes[1].vcpus} vCPUs and {sizes[1].memory_gib} GiB in Pulumi.{name}.yaml"
         )
         yield _between(pair, "database.primary.instance_class", classes, reason, remedy)
+
+
+def _same_data(name: str, config: StackConfig, primary: StackConfig) -> Iterator[Problem]:
+    """What two regions that hold copies of each other must agree about."""
+    pair = (name, str(config.peer))
+    versions = (config.opensearch.engine_version, primary.opensearch.engine_version)
+    if not may_connect(*versions):
+        reason = "a follower runs the version of its leader or a later one, and is upgraded before it"
+        yield _between(pair, "opensearch.engine_version", versions, reason, f"Write {versions[1]} or a later one")
+    if not config.failover:  # It has a cache of its own.
+        return
+    for key in ("engine_version", "node_type", "shards"):
+        values = (getattr(config.cache, key), getattr(primary.cache, key))
+        if values[0] != values[1]:
+            reason = "all members of a Global Datastore are alike"
+            yield _between(pair, f"cache.{key}", values, reason, f"Write {values[1]} in Pulumi.{name}.yaml")
+
+
+def _one_role_maker(configs: Mapping[str, StackConfig]) -> Iterator[Problem]:
+    makers = [name for name, config in configs.items() if config.opensearch.service_linked_role]
+    if len(makers) > 1:
+        reason = "the account has one service-linked role for OpenSearch, and two stacks would make it"
+        yield _between(makers, "opensearch.service_linked_role", ["true"], reason, "Leave it true in one")

@@ -21,7 +21,7 @@ from components.errors import ConfigError
 from components.kms import DATA_CLASSES, DataClass
 from components.storage_plan import REPLICATED
 
-CONTRACT: Final = 1
+CONTRACT: Final = 2
 """Version of what is shared. It rises when a standby needs something that older primaries do not show."""
 
 PLAIN: Final = "peer"
@@ -30,7 +30,17 @@ PLAIN: Final = "peer"
 SECRET: Final = "peer_secrets"  # noqa: S105
 """Stack output that holds the values of secrets by name."""
 
-_SINGLE: Final = ("region", "domain", "vpc_cidr", "zone_id", "database_arn", "database_identifier")
+_SINGLE: Final = (
+    "region",
+    "domain",
+    "vpc_cidr",
+    "zone_id",
+    "database_arn",
+    "database_identifier",
+    "search_domain",
+    "cache_global_id",
+    "backup_vault",
+)
 _BY_NAME: Final[Mapping[str, tuple[str, ...]]] = {
     "key_arns": DATA_CLASSES,
     "bucket_names": REPLICATED,
@@ -56,6 +66,9 @@ class Peer:
         zone_id: Hosted zone that all regions answer in.
         database_arn: ARN of the database that a standby's replica follows.
         database_identifier: Its identifier.
+        search_domain: Name of the OpenSearch domain that a standby's follows.
+        cache_global_id: The Global Datastore that a standby's cache joins.
+        backup_vault: Name of the backup vault.
         key_arns: ARN of the multi-region key by class of data.
         bucket_names: Bucket by kind.
         alarm_topics: ARN of the alarm topic by severity.
@@ -68,6 +81,9 @@ class Peer:
     zone_id: pulumi.Output[str]
     database_arn: pulumi.Output[str]
     database_identifier: pulumi.Output[str]
+    search_domain: pulumi.Output[str]
+    cache_global_id: pulumi.Output[str]
+    backup_vault: pulumi.Output[str]
     key_arns: Mapping[DataClass, pulumi.Output[str]]
     bucket_names: Mapping[str, pulumi.Output[str]]
     alarm_topics: Mapping[Severity, pulumi.Output[str]]
@@ -104,6 +120,9 @@ class Peer:
             zone_id=_part(plain, "zone_id"),
             database_arn=_part(plain, "database_arn"),
             database_identifier=_part(plain, "database_identifier"),
+            search_domain=_part(plain, "search_domain"),
+            cache_global_id=_part(plain, "cache_global_id"),
+            backup_vault=_part(plain, "backup_vault"),
             key_arns={name: _part(plain, "key_arns", name) for name in DATA_CLASSES},
             bucket_names={name: _part(plain, "bucket_names", name) for name in REPLICATED},
             alarm_topics={name: _part(plain, "alarm_topics", name) for name in SEVERITIES},
@@ -120,6 +139,9 @@ class NoPeer:
     zone_id = None
     database_arn = None
     database_identifier = None
+    search_domain = None
+    cache_global_id = None
+    backup_vault = None
     key_arns = None
     bucket_names = None
     alarm_topics = None

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Any, Final, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -35,6 +35,13 @@ class Unit:
     """The unit of a field, put into its annotation: `Annotated[int, Unit("GiB")]`."""
 
     name: str
+
+
+Gib = Annotated[int, Unit("GiB")]
+Mib = Annotated[int, Unit("MiB")]
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Image = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.:_/-]*[a-z0-9])?@sha256:[0-9a-f]{64}$")]
+"""A container image by digest, as registry/name@sha256:<64 hex digits>."""
 
 
 @dataclass(frozen=True)

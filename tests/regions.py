@@ -47,12 +47,15 @@ def _peer(fleet: Mapping[str, StackConfig], config: StackConfig) -> AnyPeer:
         zone_id=shown("Z1"),
         database_arn=shown(f"arn:aws:rds:{its.region}:{its.account_id}:db:head"),
         database_identifier=shown("head"),
+        search_domain=shown("opensearch-0badcafe"),
+        cache_global_id=shown("ldgnf-cache"),
+        backup_vault=shown("backup"),
         key_arns={name: shown(f"arn:aws:kms:{its.region}:{its.account_id}:key/mrk-{name}") for name in DATA_CLASSES},
         bucket_names={kind: shown(f"{kind}-1") for kind in REPLICATED},
         alarm_topics={
             severity: shown(f"arn:aws:sns:{its.region}:{its.account_id}:{severity}") for severity in SEVERITIES
         },
-        secrets=pulumi.Output.secret({spec.name: "value" for spec in APPLICATION_SECRETS}),
+        secrets=pulumi.Output.secret({spec.name: "v" * 64 for spec in APPLICATION_SECRETS}),
     )
 
 
@@ -66,6 +69,14 @@ def _answers(config: StackConfig) -> dict[str, dict[str, Any]]:
     return {
         "aws:acm/certificate:Certificate": {"domainValidationOptions": proofs},
         "aws:ec2/eip:Eip": {"publicIp": "192.0.2.1"},
+        "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
+        "aws:ecr/repository:Repository": {"repositoryUrl": "registry/docsearch"},
+        "aws:eks/cluster:Cluster": {"endpoint": f"https://api.{config.role}", "certificateAuthority": {"data": "Y2E="}},
+        "aws:elasticache/globalReplicationGroup:GlobalReplicationGroup": {"globalReplicationGroupId": "ldgnf-cache"},
+        "aws:elasticache/replicationGroup:ReplicationGroup": {"configurationEndpointAddress": f"cache.{config.role}"},
+        "aws:mq/broker:Broker": {"instances": [{"endpoints": ["amqps://b-1.mq.on.aws:5671"]}], "brokerName": "queue-1"},
+        "aws:mq/configuration:Configuration": {"latestRevision": 1},
+        "aws:opensearch/domain:Domain": {"endpoint": f"index.{config.role}", "domainName": "opensearch-0badcafe"},
         "aws:kms/key:Key": {"keyId": "mrk-1"},
         "aws:kms/replicaKey:ReplicaKey": {"keyId": "mrk-1"},
         "aws:lb/loadBalancer:LoadBalancer": {"dnsName": "lb.example.net", "zoneId": "ZELB", "arnSuffix": "app/1"},
@@ -77,7 +88,7 @@ def _answers(config: StackConfig) -> dict[str, dict[str, Any]]:
         },
         "aws:route53/zone:Zone": {"zoneId": "Z1", "nameServers": ["ns.example.net"]},
         "random:index/randomId:RandomId": {"hex": "0badcafe"},
-        "random:index/randomPassword:RandomPassword": {"result": "value"},
+        "random:index/randomPassword:RandomPassword": {"result": "v" * 64},
     }
 
 

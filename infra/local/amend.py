@@ -12,6 +12,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from infra.local import amend_backup, amend_eks, amend_elasticache
+from infra.local.amend_opensearch import amend_es, amend_iam
+
 
 def amend(backend: str) -> None:
     """Correct one service of moto in this process; doing it again changes nothing.
@@ -193,10 +196,41 @@ def _elbv2(models: Any) -> None:
     _wrap(models.ELBv2Backend, "delete_load_balancer", delete)
 
 
+def _mq(models: Any) -> None:
+    # moto: ids without the letter that tells a broker from its configuration, and the id in place of the broker's name.
+    def broker(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.id = f"b-{self.id}"
+        self.arn = self.arn.replace(f":{self.id[2:]}", f":{self.name}:{self.id}")
+
+    # moto: two brokers of one name.
+    def create(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        name = kwargs["broker_name"]
+        if any(there.name == name for there in self.brokers.values()):
+            error = import_module("moto.mq.exceptions").ConflictException
+            raise error(f"Broker name [{name}] is already in use in this account.")
+        return original(self, *args, **kwargs)
+
+    # moto: a server error for the deletion of a broker that is gone.
+    def delete(original: Any, self: Any, broker_id: str) -> None:
+        self.describe_broker(broker_id)
+        original(self, broker_id)
+
+    _wrap(models.Broker, "__init__", broker)
+    _wrap(models.MQBackend, "create_broker", create)
+    _wrap(models.MQBackend, "delete_broker", delete)
+
+
 _CORRECTIONS: Mapping[str, Callable[[Any], None]] = {
+    "backup": amend_backup.correct,
     "ec2": _ec2,
+    "eks": amend_eks.eks,
+    "elasticache": amend_elasticache.correct,
     "elbv2": _elbv2,
+    "es": amend_es,
+    "iam": amend_iam,
     "kms": _kms,
+    "mq": _mq,
     "rds": _rds,
     "route53": _route53,
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infra.local import aws, kubernetes, random
+from infra.local import aws, kubernetes, kubernetes_custom, random
 from infra.local.resource import Coverage
 
 
 def coverage() -> list[Coverage]:
     """Every type by token: executed (real calls) or recorded (checked and kept)."""
-    return [*aws.coverage(), *random.coverage(), *kubernetes.coverage()]
+    return [*aws.coverage(), *random.coverage(), *kubernetes.coverage(), *kubernetes_custom.coverage()]

@@ -296,7 +296,7 @@ class StoreSession(_ObjectSession):
             raise ProviderError(
                 f'no matches for kind "{kind.name}" in version "{kind.api_version}": Kubernetes '
                 f"{self._schemas.version} has {self._nearest(kind)}; a kind of a CustomResourceDefinition needs its "
-                "schema in `custom=` of KubernetesPackage (infra/local/server.py gives none yet), or a real API server"
+                "schema in infra/local/kubernetes_custom.py, or a real API server"
             )
         return _misplaced(kind, object, namespaced=self._namespaced(kind)) + self._schemas.failures(
             kind, wire(kind, object)

@@ -19,6 +19,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from infra.local.aws import AwsPackage
 from infra.local.kubernetes import DEFAULT_VERSION, KubernetesPackage
+from infra.local.kubernetes_custom import CUSTOM
 from infra.local.provider import Servicer
 from infra.local.random import RandomPackage
 from infra.local.resource import Package
@@ -65,7 +66,7 @@ def main() -> None:
     store = Store(args.root / "recorded.sqlite")
     servers = [
         serve(AwsPackage(args.moto_url, store), args.aws_port),
-        serve(KubernetesPackage(store, version=args.kubernetes_version), args.kubernetes_port),
+        serve(KubernetesPackage(store, version=args.kubernetes_version, custom=CUSTOM), args.kubernetes_port),
         serve(RandomPackage(), args.random_port),
     ]
     # What is loaded stays; looking through it again and again took a sixth of an update.

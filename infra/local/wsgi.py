@@ -109,9 +109,9 @@ class Moto(DomainDispatcherApplication):
     def __init__(self, chance: Chance) -> None:
         def create(backend: Any) -> Any:
             with chance.apart(f"load {backend}"):
-                app = create_backend_app(backend)
+                # First: the app takes the routes that there are when it is made.
                 amend(backend)
-                return app
+                return create_backend_app(backend)
 
         super().__init__(create)
         # moto makes an RSA key (100 ms) for each KMS key, symmetric ones too, which never use it.

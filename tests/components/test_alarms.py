@@ -137,7 +137,9 @@ def test_a_topic_is_handed_out_once_its_policy_is_in_place(run: Any) -> None:
 def test_only_services_of_this_account_publish_and_never_in_clear_text() -> None:
     allow, deny = plan_topic_policy("arn:topic", account_id=ACCOUNT)["Statement"]
     assert allow["Effect"] == "Allow"
-    assert allow["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]}
+    assert allow["Principal"] == {
+        "Service": ["backup.amazonaws.com", "cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]
+    }
     assert (allow["Action"], allow["Resource"]) == ("sns:Publish", "arn:topic")
     assert allow["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
     assert deny["Effect"] == "Deny"

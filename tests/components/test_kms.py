@@ -137,7 +137,9 @@ def test_auto_scaling_opens_volumes_without_being_named_as_principal() -> None:
 
 def test_alarms_of_the_account_reach_encrypted_topics() -> None:
     statement = statements("messages")["AlarmsOfThisAccount"]
-    assert statement["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]}
+    assert statement["Principal"] == {
+        "Service": ["backup.amazonaws.com", "cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]
+    }
     assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
 

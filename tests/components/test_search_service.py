@@ -1,34 +1,60 @@
-"""The service's Kubernetes objects, as the engine receives them."""
+"""The service's Kubernetes objects and rights, as the engine receives them."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pulumi
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from components.alarms import Alarms, AlarmsArgs
+from components.eks import Eks, EksArgs
+from components.eks_plan import Pool as NodePool
 from components.errors import ArgsError
 from components.ingress import DEREGISTRATION_SECONDS
-from components.network_plan import FLOWS
+from components.kms import Kms, KmsArgs
+from components.load_balancer_controller import NAME as CONTROLLER
+from components.load_balancer_controller import LoadBalancerController, LoadBalancerControllerArgs
+from components.network import Network, NetworkArgs
 from components.search_service import (
+    DOCUMENT,
     DRAIN_SECONDS,
-    POD_IDENTITY_AGENT,
+    INDEX,
     SEARCH,
-    VPC_PORTS,
-    RoleSpec,
+    Access,
+    Candidate,
     SearchService,
     SearchServiceArgs,
     fingerprint,
-    plan_network_policies,
     role_labels,
 )
+from components.storage import StoredBucket
+from infra.local.kubernetes_custom import CUSTOM
+from infra.local.kubernetes_objects import Kind
+from infra.local.kubernetes_schema import Schemas
 
+ACCOUNT = "012345678901"
+REGION = "us-east-1"
 IMAGE = f"012345678901.dkr.ecr.us-east-1.amazonaws.com/docsearch@sha256:{'0a' * 32}"
+NEXT = f"012345678901.dkr.ecr.us-east-1.amazonaws.com/docsearch@sha256:{'0b' * 32}"
 CIDR = "10.0.0.0/16"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-DOCUMENT = RoleSpec(name="document", min_replicas=10, max_replicas=20, port=8081)
+BINDING = "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding"
+ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+SECRETS = {name: f"arn:{name.lower()}" for name in ("CURSOR_KEY_ARN", "API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN")}
+THREE = (SEARCH, DOCUMENT, INDEX)
+OUTPUTS = {
+    "random:index/randomPassword:RandomPassword": {"result": "x" * 64},
+    "random:index/randomId:RandomId": {"hex": "0badcafe"},
+    "aws:eks/cluster:Cluster": {"endpoint": "https://api.internal", "certificateAuthority": {"data": "Y2E="}},
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 3},
+}
+
+
+def group_arn(name: str) -> str:
+    return f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/{name}/1"
 
 
 def args(**changes: Any) -> SearchServiceArgs:
@@ -36,14 +62,64 @@ def args(**changes: Any) -> SearchServiceArgs:
         "image": IMAGE,
         "cidr": CIDR,
         "settings": {"DATABASE_HOST": pulumi.Output.from_input("db.internal")},
-        "secrets": {"CURSOR_KEY_ARN": pulumi.Output.from_input("arn:cursor-key")},
+        "secrets": {name: pulumi.Output.from_input(arn) for name, arn in SECRETS.items()},
     }
     return SearchServiceArgs(**(fields | changes))
 
 
 def service(**changes: Any) -> dict[str, Any]:
     made = SearchService("service", args(**changes))
-    return {name: getattr(made, name) for name in ("namespace", "service_accounts", "services")}
+    return {name: getattr(made, name) for name in ("namespace", "service_accounts", "services", "role_arns")}
+
+
+def whole(**changes: Any) -> dict[str, Any]:
+    """All three roles, with rights and behind a load balancer."""
+    keys = Kms("keys", KmsArgs(account_id=ACCOUNT, region=REGION, role="primary"))
+    network = Network(
+        "network",
+        NetworkArgs(
+            account_id=ACCOUNT,
+            region=REGION,
+            cidr=CIDR,
+            zones=("us-east-1a", "us-east-1b", "us-east-1c"),
+            flow_log_key=keys["logs"],
+        ),
+    )
+    made = EksArgs(
+        account_id=ACCOUNT,
+        network=network,
+        keys=keys,
+        alarms=Alarms("alarms", AlarmsArgs(account_id=ACCOUNT, key=keys["messages"])),
+        version="1.35",
+        admin_role_arns=(f"arn:aws:iam::{ACCOUNT}:role/operators",),
+        general=NodePool(instance_types=("m6i.xlarge",), min=24, desired=42, max=84),
+    )
+    cluster = Eks("cluster", made)
+    groups = {name: pulumi.Output.from_input(group_arn(name)) for name in ("search", "document")}
+    controller = LoadBalancerControllerArgs(
+        image=IMAGE,
+        network=network,
+        cluster=cluster,
+        target_groups=list(groups.values()),
+    )
+    bucket = StoredBucket(
+        name=pulumi.Output.from_input("documents"), arn=pulumi.Output.from_input("arn:aws:s3:::documents")
+    )
+    given: dict[str, Any] = {
+        "roles": THREE,
+        "access": Access(
+            account_id=ACCOUNT,
+            region=REGION,
+            cluster=cluster,
+            keys=keys,
+            documents=bucket,
+            search_arn="arn:search",
+            cache_arns=("arn:cache", "arn:cache-user"),
+        ),
+        "controller": LoadBalancerController("controller", controller),
+        "target_groups": groups,
+    }
+    return service(**(given | changes))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +128,8 @@ def run(recorded: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def pair(recorded: Any) -> Any:
-    return recorded(lambda: service(roles=(SEARCH, DOCUMENT)))
+def three(recorded: Any) -> Any:
+    return recorded(whole, outputs=OUTPUTS)
 
 
 def pod(run: Any, role: str = "search") -> dict[str, Any]:
@@ -61,10 +137,16 @@ def pod(run: Any, role: str = "search") -> dict[str, Any]:
     return spec
 
 
-def test_every_object_fits_the_schema_of_kubernetes(pair: Any) -> None:
-    assert len(pair.managed) == 17
-    for resource in pair.managed:
-        kubernetes_validate.validate(dict(resource.inputs), "1.35", strict=True)
+def test_every_object_fits_the_schema_of_kubernetes(three: Any) -> None:
+    schemas, seen = Schemas("1.35", CUSTOM), 0
+    for resource in three.managed:
+        if resource.type.startswith("kubernetes:") and resource.name.startswith("service"):
+            seen += 1
+            if Kind.of(resource.type) in CUSTOM:
+                assert schemas.failures(Kind.of(resource.type), dict(resource.inputs)) == []
+            else:
+                kubernetes_validate.validate(dict(resource.inputs), "1.35", strict=True)
+    assert seen == 31
 
 
 def test_the_namespace_takes_restricted_pods_only(run: Any) -> None:
@@ -158,7 +240,7 @@ def test_a_disruption_budget_covers_the_pods_and_still_lets_a_node_be_drained(ru
 
 def test_settings_and_where_secrets_are_reach_the_pod_and_new_ones_make_new_pods(recorded: Any, run: Any) -> None:
     config = run.one("kubernetes:core/v1:ConfigMap").inputs
-    assert config["data"] == {"DATABASE_HOST": "db.internal", "CURSOR_KEY_ARN": "arn:cursor-key"}
+    assert config["data"] == {"DATABASE_HOST": "db.internal", **SECRETS}
     (container,) = pod(run)["containers"]
     assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
 
@@ -170,53 +252,143 @@ def test_settings_and_where_secrets_are_reach_the_pod_and_new_ones_make_new_pods
     assert version(other) != version(run)
 
 
-@given(settings=st.dictionaries(st.text(), st.text()))
-def test_a_fingerprint_follows_values_not_their_order(settings: dict[str, str]) -> None:
-    assert fingerprint(settings) == fingerprint(dict(reversed(settings.items())))
-    assert fingerprint(settings | {"KEY": "old"}) != fingerprint(settings | {"KEY": "new"})
-    assert len(fingerprint(settings)) == 16
-
-
-def test_nothing_gets_in_or_out_that_no_role_asks_for(run: Any) -> None:
-    policies = {policy.inputs["metadata"]["name"]: policy.inputs["spec"] for policy in run.of(POLICY)}
-    assert set(policies) == {"deny-all", "allow-needs", "allow-search", "allow-search-out"}
-    assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    (inside,) = policies["allow-search"]["ingress"]
-    assert inside == {"from": [{"ipBlock": {"cidr": CIDR}}], "ports": [{"protocol": "TCP", "port": 8080}]}
-    (out,) = policies["allow-search-out"]["egress"]
-    assert out["ports"] == [{"protocol": "TCP", "port": 443}]
-    # The address range of every VPC of ours, and the node's own credentials.
-    assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(out["to"][0]["ipBlock"]["except"])
-
-
-def test_pods_may_open_what_the_network_opens_for_their_nodes() -> None:
-    stores = {"database", "cache", "search", "broker", "endpoints"}
-    opened = {flow.ports[0] for flow in FLOWS if flow.source == "nodes" and flow.target in stores and flow.ports}
-    assert set(VPC_PORTS) == opened
-    needs: Any = plan_network_policies(CIDR, ())["allow-needs"]
-    _dns, identity, _inside = needs["egress"]
-    assert identity["to"] == [{"ip_block": {"cidr": POD_IDENTITY_AGENT}}]
-
-
 def test_the_rules_stand_before_any_pod_runs(run: Any) -> None:
     names = {urn.rsplit("::", 1)[-1] for urn in run.one(DEPLOYMENT).depends_on_urns}
     assert {"service", "service-deny-all", "service-allow-needs", "service-allow-search"} <= names
 
 
-def test_another_role_is_another_spec(pair: Any) -> None:
-    assert [deployment.name for deployment in pair.of(DEPLOYMENT)] == ["service-document", "service-search"]
-    (container,) = pod(pair, "document")["containers"]
-    assert container["args"] == ["document"]
-    assert container["ports"][0]["containerPort"] == 8081
-    selectors = [str(deployment.inputs["spec"]["selector"]) for deployment in pair.of(DEPLOYMENT)]
-    assert len(set(selectors)) == 2
-    # It asked for no way out.
-    assert "allow-document-out" not in {policy.inputs["metadata"]["name"] for policy in pair.of(POLICY)}
+def test_three_roles_are_three_specs(three: Any) -> None:
+    names = ("document", "index", "search")
+    found = [deployment for deployment in three.of(DEPLOYMENT) if deployment.name.startswith("service-")]
+    assert [deployment.name for deployment in found] == [f"service-{name}" for name in names]
+    assert len({str(deployment.inputs["spec"]["selector"]) for deployment in found}) == 3
+    for name, least, most, port in (("document", 10, 20, 8081), ("index", 10, 15, 8083), ("search", 20, 50, 8080)):
+        scaler = three.one("kubernetes:autoscaling/v2:HorizontalPodAutoscaler", f"service-{name}").inputs["spec"]
+        assert (scaler["minReplicas"], scaler["maxReplicas"]) == (least, most)
+        (container,) = pod(three, name)["containers"]
+        assert container["args"] == [name]
+        assert container["ports"][0]["containerPort"] == port
+        assert three.one("kubernetes:core/v1:Service", f"service-{name}").inputs["spec"]["selector"] == {
+            "app.kubernetes.io/name": "docsearch",
+            "app.kubernetes.io/component": name,
+        }
+        assert three.one("kubernetes:policy/v1:PodDisruptionBudget", f"service-{name}")
 
 
-def test_outputs_by_role(pair: Any) -> None:
-    names = {"search": "search", "document": "document"}
-    assert pair.result == {"namespace": "docsearch", "service_accounts": names, "services": names}
+def test_the_index_role_prefers_spare_nodes_and_runs_without_them(three: Any) -> None:
+    spec = pod(three, "index")
+    assert spec["tolerations"] == [
+        {"key": "docsearch/pool", "operator": "Equal", "value": "indexing", "effect": "NoSchedule"}
+    ]
+    affinity = spec["affinity"]["nodeAffinity"]
+    assert set(affinity) == {"preferredDuringSchedulingIgnoredDuringExecution"}
+    (wanted,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert wanted["preference"]["matchExpressions"] == [
+        {"key": "docsearch/pool", "operator": "In", "values": ["indexing"]}
+    ]
+    for name in ("search", "document"):
+        assert not {"tolerations", "affinity"} & pod(three, name).keys()
+
+
+def test_public_roles_register_with_the_load_balancer_and_wait_for_it(three: Any) -> None:
+    assert [binding.name for binding in three.of(BINDING)] == ["service-document", "service-search"]
+    for name in ("search", "document"):
+        assert three.one(BINDING, f"service-{name}").inputs["spec"] == {
+            "targetGroupARN": group_arn(name),
+            "targetType": "ip",
+            "ipAddressType": "ipv4",
+            "serviceRef": {"name": name, "port": 80},
+        }
+        assert pod(three, name)["readinessGates"] == [{"conditionType": f"target-health.elbv2.k8s.aws/{name}"}]
+        assert f"service-{name}" in three.one(DEPLOYMENT, f"service-{name}").depends_on
+    assert "readinessGates" not in pod(three, "index")
+
+
+def test_nothing_is_bound_before_the_controller_runs_with_its_rights(three: Any) -> None:
+    binding = three.one(BINDING, "service-search")
+    assert {"controller", "service-controller", "service-search"} <= binding.depends_on
+    assert any("Deployment::controller" in urn for urn in binding.depends_on_urns)
+    rights = three.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", "service-controller").inputs
+    assert rights["metadata"]["namespace"] == "docsearch"
+    assert rights["roleRef"]["kind"] == "ClusterRole"
+    assert rights["subjects"] == [{"kind": "ServiceAccount", "name": CONTROLLER, "namespace": CONTROLLER}]
+
+
+def test_without_a_load_balancer_no_pod_waits_for_one(run: Any) -> None:
+    assert run.of(BINDING) == []
+    assert "readinessGates" not in pod(run)
+
+
+def test_each_role_is_an_iam_role_of_its_own_before_its_pods_start(three: Any) -> None:
+    for name in ("document", "index", "search"):
+        role = three.one("aws:iam/role:Role", f"service-{name}")
+        (statement,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+        assert statement["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-service-account"] == name
+        association = three.one(ASSOCIATION, f"service-{name}")
+        assert association.inputs["serviceAccount"] == name
+        assert association.inputs["namespace"] == "docsearch"
+        assert association.inputs["roleArn"] == f"arn:aws:iam:::service-{name}"
+        urns = three.one(DEPLOYMENT, f"service-{name}").depends_on_urns
+        assert any(f"PodIdentityAssociation::service-{name}" in urn for urn in urns)
+        assert any(f"RolePolicy::service-{name}" in urn for urn in association.depends_on_urns)
+
+
+def test_rights_name_what_the_region_has(three: Any) -> None:
+    document = json.loads(three.one("aws:iam/rolePolicy:RolePolicy", "service-search").inputs["policy"])
+    by_name = {statement["Sid"]: statement for statement in document["Statement"]}
+    assert by_name["ReadSecrets"]["Resource"] == sorted(SECRETS.values())
+    assert by_name["UseSearch"]["Resource"] == ["arn:search/*"]
+    assert by_name["ConnectToCache"]["Resource"] == ["arn:cache", "arn:cache-user"]
+    assert by_name["DecryptSecrets"]["Resource"] == ["arn:aws:kms:::keys-secrets"]
+
+
+def test_outputs_by_role(three: Any, run: Any) -> None:
+    names = {name: name for name in ("search", "document", "index")}
+    assert three.result == {
+        "namespace": "docsearch",
+        "service_accounts": names,
+        "services": names,
+        "role_arns": {name: f"arn:aws:iam:::service-{name}" for name in names},
+    }
+    assert run.result["role_arns"] == {}
+
+
+def test_a_candidate_comes_up_beside_the_first_with_a_target_group_of_its_own(recorded: Any) -> None:
+    tried = replace(SEARCH, candidate=Candidate(image=NEXT, percent=20))
+    names = ("search", "search-candidate")
+    groups = {name: group_arn(name) for name in names}
+    found = recorded(lambda: whole(roles=(tried,), target_groups=groups), outputs=OUTPUTS)
+    assert pod(found, "search")["containers"][0]["image"] == IMAGE
+    second = pod(found, "search-candidate")
+    assert second["containers"][0]["image"] == NEXT
+    # The same work, the same rights; it only calls itself otherwise.
+    assert second["containers"][0]["args"] == ["search"]
+    assert second["serviceAccountName"] == "search"
+    assert second["readinessGates"] == [{"conditionType": "target-health.elbv2.k8s.aws/search-candidate"}]
+    assert [role.name for role in found.of("aws:iam/role:Role") if role.name.startswith("service")] == [
+        "service-search"
+    ]
+    for name in names:
+        assert found.one(BINDING, f"service-{name}").inputs["spec"]["targetGroupARN"] == group_arn(name)
+        labels = found.one(DEPLOYMENT, f"service-{name}").inputs["spec"]["selector"]["matchLabels"]
+        assert labels["app.kubernetes.io/component"] == name
+        assert found.one("kubernetes:core/v1:Service", f"service-{name}").inputs["spec"]["selector"] == labels
+        budget = found.one("kubernetes:policy/v1:PodDisruptionBudget", f"service-{name}").inputs["spec"]
+        assert budget["selector"]["matchLabels"] == labels
+        for constraint in pod(found, name)["topologySpreadConstraints"]:
+            assert constraint["labelSelector"]["matchLabels"] == labels
+    scalers = [scaler.inputs["spec"] for scaler in found.of("kubernetes:autoscaling/v2:HorizontalPodAutoscaler")]
+    assert [(s["scaleTargetRef"]["name"], s["minReplicas"]) for s in scalers] == [
+        ("search", 20),
+        ("search-candidate", 4),
+    ]
+
+
+def test_a_candidate_changes_nothing_of_the_first(recorded: Any, run: Any) -> None:
+    tried = recorded(lambda: service(roles=(replace(SEARCH, candidate=Candidate(image=NEXT)),)))
+    for resource in run.managed:
+        if resource.type != POLICY:
+            assert tried.one(resource.type, resource.name).inputs == resource.inputs, resource.name
 
 
 @pytest.mark.parametrize(
@@ -242,6 +414,21 @@ def test_outputs_by_role(pair: Any) -> None:
                 "Call it CURSOR_KEY_ARN, and pass the ARN."
             ),
         ),
+        (
+            {"roles": (replace(SEARCH, secrets=("OTHER_ARN",)),)},
+            (
+                "role search reads the secret OTHER_ARN: the service has API_KEY_PEPPER_ARN, CURSOR_KEY_ARN, "
+                "TENANT_TOKEN_KEY_ARN."
+            ),
+        ),
+        (
+            {"roles": (SEARCH, INDEX), "target_groups": {"index": "arn"}},
+            "a target group is for 'index': what the load balancer calls is search.",
+        ),
+        (
+            {"target_groups": {"search": "arn"}},
+            "target_groups are given without a controller: nobody would register a pod in them.",
+        ),
         ({"roles": ()}, "roles are none: each needs a name of its own."),
         ({"roles": (SEARCH, SEARCH)}, "roles are search, search: each needs a name of its own."),
     ],
@@ -252,28 +439,16 @@ def test_bad_input_is_refused_with_its_reason(changes: dict[str, Any], message: 
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": "Search"}, "a role is called 'Search': it becomes a DNS label."),
-        (
-            {"min_replicas": 2},
-            (
-                "role search has 2 replicas at least: with one zone lost and one pod being replaced, none of two "
-                "is left. Take 3 or more."
-            ),
-        ),
-        ({"max_replicas": 4}, "role search has at least 5 and at most 4 replicas: the autoscaler refuses it."),
-        (
-            {"port": 80},
-            "role search listens on 80: the security groups let the load balancer reach 8080 to 8089.",
-        ),
-        ({"memory_mib": 0}, "role search reserves memory_mib 0: the autoscaler divides by it."),
-        ({"target_cpu_percent": 101}, "role search is scaled at 101% CPU: it must be 1 to 100."),
-    ],
-)
-def test_a_role_that_cannot_work_is_refused_with_its_reason(changes: dict[str, Any], message: str) -> None:
-    fields: dict[str, Any] = {"name": "search", "min_replicas": 5, "max_replicas": 50}
+def test_a_candidate_without_a_target_group_is_refused(recorded: Any) -> None:
+    tried = replace(SEARCH, candidate=Candidate(image=NEXT))
     with pytest.raises(ArgsError) as error:
-        RoleSpec(**(fields | changes))
-    assert str(error.value) == message
+        recorded(lambda: whole(roles=(tried,), target_groups={"search": group_arn("search")}), outputs=OUTPUTS)
+    assert str(error.value) == (
+        "of search and search-candidate only one has a target group: the listener could not move requests from one to "
+        "the other."
+    )
+
+
+def test_an_account_that_is_none_is_refused() -> None:
+    with pytest.raises(ArgsError, match="account_id is '1'"):
+        Access(account_id="1", region=REGION, cluster=None, keys=None, documents=None)  # type: ignore[arg-type]

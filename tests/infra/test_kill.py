@@ -23,7 +23,7 @@ SEED = 20261123
 def killed_up(local_cloud: Any, stack: str, after_s: float) -> bool:
     """Kills `docsearch up`, program and engine, so long after its first change. Whether it was still running."""
     # Every request that changes the cloud is in its journal, before it is answered.
-    journal = local_cloud.root / "local" / "moto" / "journal"
+    journal = local_cloud.root / "local" / "data" / "moto" / "journal"
     before = journal.stat().st_size
     command = [sys.executable, "-c", "from infra.cli import main; main()", "up", stack, "--local", "--yes"]
     with subprocess.Popen(

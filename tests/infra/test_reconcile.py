@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from infra import reconcile
 from infra.clouds import Cloud
 from infra.errors import PendingOperationsError
+from infra.finders import BY_TAG, FINDERS, WHOLE_ARN, _named
 from infra.inventory import LOOKS
 from infra.plan import UNKNOWN, Change, Plan
 from infra.program import read_config
-from infra.reconcile import BY_TAG, FINDERS, WHOLE_ARN, Leftover, Reconciler, _in_order, _named
+from infra.reconcile import Leftover, Reconciler, _in_order
 from tests.infra.stubbed import Believed, Stubbed, expect_tagged
 from tests.regions import STACKS, region
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stacks.config import StackConfig, divisible_by_zones, may_follow, weekly_minutes
+from stacks.config import StackConfig, divisible_by_zones
 from stacks.stack_file import Problem, StackFileError
+from stacks.stores import may_follow, weekly_minutes
 
 Write = Callable[..., Path]
 
@@ -33,8 +34,8 @@ def test_prod_has_the_requirements_figures() -> None:
     assert prod.database.primary.instance_class == "db.m7g.4xlarge"
     assert prod.database.primary.allocated_gib == 1024
     assert (prod.database.replicas.count, prod.database.replicas.instance_class) == (3, "db.m7g.2xlarge")
-    assert prod.search.replicas.min >= 20
-    assert prod.search.replicas.max == 50
+    assert prod.service.search.replicas.min >= 20
+    assert prod.service.search.replicas.max == 50
     assert len(prod.network.zones) == 3
 
 
@@ -42,8 +43,12 @@ def test_dr_differs_in_place_and_role_and_is_no_smaller() -> None:
     prod, dr = (StackConfig.parse(PROJECT / f"Pulumi.{stack}.yaml") for stack in ("prod", "dr"))
     assert (dr.role, dr.region, dr.peer) == ("standby", "us-west-2", "prod")
     assert dr.database.primary == prod.database.primary
-    assert (dr.search.replicas, dr.search.requests) == (prod.search.replicas, prod.search.requests)
-    assert dr.search.image.split("@")[1] == prod.search.image.split("@")[1]
+    for role in ("search", "document", "index"):
+        assert getattr(dr.service, role) == getattr(prod.service, role)
+    digests = [[(key, image.split("@")[1]) for key, image in its.images()] for its in (prod, dr)]
+    assert digests[0] == digests[1]
+    for group in ("hot", "warm", "coordinators", "master_type"):
+        assert getattr(dr.opensearch, group) == getattr(prod.opensearch, group)
 
 
 def test_tags_carry_hyphens_for_aws() -> None:
@@ -77,7 +82,7 @@ BAD: list[tuple[str, dict[str, Any], str, str, str]] = [
      "no such zone", ""),
     ("zone twice", {"network.zones": ["us-east-1a", "us-east-1b", "us-east-1a"]}, "network.zones[2]", "already",
      "once"),
-    ("one zone", {"network.zones": ["us-east-1a"]}, "network.zones", "at least 2", ""),
+    ("one zone", {"network.zones": ["us-east-1a"]}, "network.zones", "at least 3", ""),
     ("five zones", {"network.zones": [f"us-east-1{letter}" for letter in "abcde"]}, "network.zones", "at most 4", ""),
     ("unknown class", {"database.primary.instance_class": "db.m7g.4xlrge"}, "database.primary.instance_class",
      "no such class for PostgreSQL 17.11 in us-east-1", "Perhaps `db.m7g.4xlarge` is meant"),
@@ -130,16 +135,18 @@ BAD: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("extended support", {"kubernetes.version": "1.33"}, "kubernetes.version", "extended support", "1.34"),
     ("namespace in capitals", {"kubernetes.namespace": "DocSearch"}, "kubernetes.namespace", "form", ""),
     ("address that is none", {"alarms.page": ["oncall"]}, "alarms.page[0]", "form", "e-mail"),
-    ("image by tag", {"search.image": "docsearch/search:1.0"}, "search.image", "form", "digest"),
-    ("image with a short digest", {"search.image": "docsearch/search@sha256:abc"}, "search.image", "form", ""),
+    ("image by tag", {"service.image": "docsearch/search:1.0"}, "service.image", "form", "digest"),
+    ("image with a short digest", {"service.image": "docsearch/search@sha256:abc"}, "service.image", "form", ""),
     ("registry in the peer region",
-     {"search.image": "123456789012.dkr.ecr.us-west-2.amazonaws.com/a@sha256:" + "0" * 64}, "search.image",
+     {"service.image": "123456789012.dkr.ecr.us-west-2.amazonaws.com/a@sha256:" + "0" * 64}, "service.image",
      "while that region is down", "us-east-1"),
-    ("floor that zones do not divide", {"search.replicas.min": 20}, "search.replicas.min", "3 zones do not divide it",
-     "18 (6 per zone) or 21 (7 per zone)"),
-    ("floor below one per zone", {"search.replicas.min": 2}, "search.replicas.min", "3 zones", "Write 3 (1 per zone)"),
-    ("ceiling below the floor", {"search.replicas.max": 20}, "search.replicas.max", "less than min (21)", "21"),
-    ("port that needs root", {"search.http_port": 443}, "search.http_port", "equal to 1024", ""),
+    ("floor that zones do not divide", {"service.search.replicas.min": 20}, "service.search.replicas.min",
+     "3 zones do not divide it", "18 (6 per zone) or 21 (7 per zone)"),
+    ("floor below one per zone", {"service.search.replicas.min": 2}, "service.search.replicas.min", "3 zones",
+     "Write 3 (1 per zone)"),
+    ("ceiling below the floor", {"service.search.replicas.max": 20}, "service.search.replicas.max",
+     "less than min (21)", "21"),
+    ("port that needs root", {"service.http_port": 443}, "service.http_port", "equal to 1024", ""),
 ]  # fmt: skip
 
 
@@ -166,8 +173,8 @@ def test_what_cannot_work_is_refused_at_its_key(
         {"database.maintenance_window": "sun:08:00-sun:08:30"},
         {"database.replicas.engine_version": "17.11"},
         {"database.replicas.count": 0},
-        {"search.replicas.min": 48},
-        {"search.image": "registry.example.com/team/search@sha256:" + "a" * 64},
+        {"service.search.replicas.min": 48},
+        {"service.image": "registry.example.com/team/search@sha256:" + "a" * 64},
         {"locked": False},
     ],
 )
@@ -177,9 +184,9 @@ def test_what_is_at_the_limit_is_accepted(write: Write, change: dict[str, Any]) 
 
 def test_faults_of_several_groups_are_told_together(write: Write) -> None:
     found = refused(
-        write("prod", {"network.cidr": "10.0.0.0/20", "search.replicas.max": 1, "database.replicas.count": 99})
+        write("prod", {"network.cidr": "10.0.0.0/20", "service.search.replicas.max": 1, "database.replicas.count": 99})
     )
-    assert set(found) == {"network.cidr", "search.replicas.max", "database.replicas.count"}
+    assert set(found) == {"network.cidr", "service.search.replicas.max", "database.replicas.count"}
 
 
 @given(count=st.integers(1, 500), zones=st.integers(1, 6))

@@ -37,7 +37,10 @@ EUROPE = {
     "failover": False,
     "network.cidr": "10.2.0.0/16",
     "network.zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
-    "search.image": "registry.example.com/search@sha256:" + "0" * 64,
+    **{
+        key: "registry.example.com/image@sha256:" + "0" * 64
+        for key, _ in read_fleet(Path(__file__).resolve().parents[2])["dr"].images()
+    },
     "database.maintenance_window": "fri:09:00-fri:10:00",
 }
 

@@ -52,7 +52,7 @@ def test_values_are_what_the_config_holds() -> None:
     config = StackConfig.parse(file)
     found = by_key(file)
     assert found["network.cidr"].value == str(config.network.cidr)
-    assert found["search.replicas.min"].value == config.search.replicas.min
+    assert found["service.search.replicas.min"].value == config.service.search.replicas.min
     assert found["peer"].value is None
 
 

@@ -138,7 +138,7 @@ def test_an_account_without_quotes_is_told_to_have_them(write: Write) -> None:
 
 
 def test_a_fraction_is_not_a_whole_number(write: Write) -> None:
-    assert only(write("prod", {"search.replicas.max": 50.5}), "search.replicas.max").value == "50.5"
+    assert only(write("prod", {"service.search.replicas.max": 50.5}), "service.search.replicas.max").value == "50.5"
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_a_missing_key_says_what_it_would_mean_and_where_it_belongs(write: Write
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(write: Write) -> None:
     found = problems(
-        write("prod", {"locked": "no", "network.cidr": "x", "region": ..., "search.colour": 1, "tags.owner": 3})
+        write("prod", {"locked": "no", "network.cidr": "x", "region": ..., "service.colour": 1, "tags.owner": 3})
     )
-    assert {problem.key for problem in found} == {"locked", "network.cidr", "region", "search.colour", "tags.owner"}
+    assert {problem.key for problem in found} == {"locked", "network.cidr", "region", "service.colour", "tags.owner"}
     assert [problem.line for problem in found] == sorted(problem.line or 0 for problem in found)
 
 

@@ -5,7 +5,24 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 
-from infra.local.aws import delivery, ec2, iam, kms, rds, route53, s3, secretsmanager, watch
+from infra.local.aws import (
+    backup,
+    delivery,
+    ec2,
+    ecr,
+    eks,
+    elasticache,
+    iam,
+    kms,
+    mq,
+    opensearch,
+    rds,
+    route53,
+    s3,
+    secretsmanager,
+    waf,
+    watch,
+)
 from infra.local.aws.cloud import Clients, Region
 from infra.local.aws.model import Type
 from infra.local.aws.plan import Plan
@@ -20,9 +37,16 @@ TYPES: tuple[Type, ...] = (
     *s3.TYPES,
     *secretsmanager.TYPES,
     *rds.TYPES,
+    *eks.TYPES,
+    *elasticache.TYPES,
+    *mq.TYPES,
+    *opensearch.TYPES,
     *route53.TYPES,
     *delivery.TYPES,
     *watch.TYPES,
+    *backup.TYPES,
+    *ecr.TYPES,
+    *waf.TYPES,
 )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from infra.local.aws.cloud import Region
 from infra.local.aws.delivery_rules import (
+    CONDITIONS,
     L7,
     certificate_rules,
+    listener_rule_rules,
     listener_rules,
     load_balancer_replaces,
     load_balancer_rules,
@@ -288,16 +290,19 @@ TARGET_GROUP = Type(
 _LISTENER = {"ListenerArn": "{id}"}
 _ACTION = "defaultActions"
 
-_LISTENS = {
-    "certificateArn": "Certificates.CertificateArn",
-    **{
-        f"{_ACTION}.{name}": f"{name[0].upper()}{name[1:]}Config"
-        for name in ("authenticateCognito", "authenticateOidc", "fixedResponse", "forward", "jwtValidation", "redirect")
-    },
-    f"{_ACTION}.forward.stickiness": "TargetGroupStickinessConfig",
-    f"{_ACTION}.forward.stickiness.duration": "DurationSeconds",
-    f"{_ACTION}.forward.targetGroups.arn": "TargetGroupArn",
-}
+
+def _acts(actions: str) -> dict[str, str]:
+    """How the actions of a listener or of a rule are spelled."""
+    kinds = ("authenticateCognito", "authenticateOidc", "fixedResponse", "forward", "jwtValidation", "redirect")
+    return {
+        **{f"{actions}.{name}": f"{name[0].upper()}{name[1:]}Config" for name in kinds},
+        f"{actions}.forward.stickiness": "TargetGroupStickinessConfig",
+        f"{actions}.forward.stickiness.duration": "DurationSeconds",
+        f"{actions}.forward.targetGroups.arn": "TargetGroupArn",
+    }
+
+
+_LISTENS = {"certificateArn": "Certificates.CertificateArn", **_acts(_ACTION)}
 _LISTENER_FIELDS = ("alpnPolicy", _ACTION, "mutualAuthentication", "port", "protocol", "sslPolicy")
 
 _HEADERS = {
@@ -346,22 +351,26 @@ _REDIRECT_DEFAULTS = {
 }
 
 
-def _prepare_listener(region: Region, props: Props) -> Props:
+def _ordered(actions: list[Any]) -> list[Any]:
     """Actions in their order, with what a redirect leaves as it was."""
+    return [
+        {
+            "order": position,
+            **action,
+            **({"redirect": {**_REDIRECT_DEFAULTS, **action["redirect"]}} if action.get("redirect") else {}),
+        }
+        if isinstance(action, Mapping)
+        else action
+        for position, action in enumerate(actions, start=1)
+    ]
+
+
+def _prepare_listener(region: Region, props: Props) -> Props:
     given = dict(props)
     if isinstance(props.get("protocol"), str):
         given["protocol"] = props["protocol"].upper()
     if isinstance(props.get(_ACTION), list):
-        given[_ACTION] = [
-            {
-                "order": position,
-                **action,
-                **({"redirect": {**_REDIRECT_DEFAULTS, **action["redirect"]}} if action.get("redirect") else {}),
-            }
-            if isinstance(action, Mapping)
-            else action
-            for position, action in enumerate(props[_ACTION], start=1)
-        ]
+        given[_ACTION] = _ordered(props[_ACTION])
     return given
 
 
@@ -384,6 +393,66 @@ LISTENER = Type(
     outputs={"arn": "ListenerArn"},
     validate=listener_rules,
     missing=("ListenerNotFound", "LoadBalancerNotFound"),
+)
+
+_RULE = {"RuleArn": "{id}"}
+
+_DECIDES = {
+    **_acts("actions"),
+    **{f"conditions.{name}": f"{name[0].upper()}{name[1:]}Config" for name in CONDITIONS if name != "queryStrings"},
+    "conditions.queryStrings": "QueryStringConfig.Values",
+}
+
+
+def _prepare_rule(region: Region, props: Props) -> Props:
+    """Conditions with the field that they look at, and without a priority the one behind the last."""
+    given = dict(props)
+    if isinstance(props.get("actions"), list):
+        given["actions"] = _ordered(props["actions"])
+    if isinstance(props.get("conditions"), list):
+        given["conditions"] = [
+            {"field": next((field for block, field in CONDITIONS.items() if condition.get(block)), None), **condition}
+            if isinstance(condition, Mapping)
+            else condition
+            for condition in props["conditions"]
+        ]
+    listener = props.get("listenerArn")
+    if "priority" not in props and isinstance(listener, str) and listener:
+        rules = region.call("elbv2", "DescribeRules", ListenerArn=listener)["Rules"]
+        given["priority"] = 1 + max(
+            (int(rule["Priority"]) for rule in rules if rule["Priority"] != "default"), default=0
+        )
+    return given
+
+
+LISTENER_RULE = Type(
+    "aws:lb/listenerRule:ListenerRule",
+    "elbv2",
+    id="Rules[0].RuleArn",
+    prepare=_prepare_rule,
+    create=Call("CreateRule", ("listenerArn", "priority"), _DECIDES),
+    read=Call("DescribeRules", fixed={"RuleArns": ["{id}"]}, at="Rules[0]"),
+    update=Call("ModifyRule", (), _DECIDES, _RULE),
+    settings=[
+        Setting(
+            Call("SetRulePriorities", (), {"priority": "RulePriorities.Priority"}, {"RulePriorities": [_RULE]}),
+            at_create=False,
+        )
+    ],
+    delete=[Call("DeleteRule", fixed=_RULE)],
+    # moto keeps none.
+    recorded=frozenset({"transforms"}),
+    shows={
+        # A rule does not say whose it is, but its ARN does.
+        "listenerArn": lambda rule: rule["RuleArn"].replace(":listener-rule/", ":listener/").rpartition("/")[0],
+        "priority": "Priority",
+        "transforms": "NotShown",
+    },
+    tagging=_TAGS,
+    outputs={"arn": "RuleArn"},
+    validate=listener_rule_rules,
+    missing=("RuleNotFound", "ListenerNotFound", "LoadBalancerNotFound"),
+    note="sends no request anywhere",
 )
 
 _CERTIFICATE = {"CertificateArn": "{id}"}
@@ -490,4 +559,4 @@ CERTIFICATE_VALIDATION = Type(
     note="asks for the certificate, waits for nothing",
 )
 
-TYPES = (LOAD_BALANCER, TARGET_GROUP, LISTENER, CERTIFICATE, CERTIFICATE_VALIDATION)
+TYPES = (LOAD_BALANCER, TARGET_GROUP, LISTENER, LISTENER_RULE, CERTIFICATE, CERTIFICATE_VALIDATION)

@@ -118,7 +118,7 @@ def listener_rules(props: Props) -> Iterator[Failure]:
             "protocol", f"ValidationError: Certificates and SSL policies are not supported for {protocol} listeners"
         )
     for action in shapes.blocks(props, "defaultActions"):
-        yield from _action(action, protocol, props.get("port"))
+        yield from _action("defaultActions", action, protocol, props.get("port"))
 
 
 _BLOCKS = {
@@ -130,24 +130,107 @@ _BLOCKS = {
 }
 
 
-def _action(action: Mapping[str, Any], protocol: str, port: Any) -> Iterator[Failure]:
+_FORWARD_GROUPS = 5
+_MOST_WEIGHT = 999
+
+
+def _action(where: str, action: Mapping[str, Any], protocol: str = "", port: Any = None) -> Iterator[Failure]:
+    """Rules for one action; `protocol` and `port` are the listener's, where they are known."""
     kind = action.get("type")
     block = _BLOCKS.get(str(kind))
     if block and block not in action:
-        yield Failure(
-            "defaultActions", f"ValidationError: An action of type '{kind}' must have a {block} configuration"
-        )
+        yield Failure(where, f"ValidationError: An action of type '{kind}' must have a {block} configuration")
     if kind == "forward" and not action.get("targetGroupArn") and not action.get("forward"):
-        yield Failure("defaultActions", "ValidationError: A target group ARN must be specified")
+        yield Failure(where, "ValidationError: A target group ARN must be specified")
+    yield from _weights(where, action.get("forward"))
     redirect = action.get("redirect")
     if kind == "redirect" and isinstance(redirect, Mapping):
         same_protocol = redirect.get("protocol", "#{protocol}") in ("#{protocol}", protocol)
         same_port = redirect.get("port", "#{port}") in ("#{port}", str(port))
         if same_protocol and same_port and not any(redirect.get(name) for name in ("host", "path", "query")):
             yield Failure(
-                "defaultActions",
+                where,
                 "InvalidLoadBalancerAction: The redirect configuration is not valid because it creates a loop.",
             )
+
+
+def _weights(where: str, forward: Any) -> Iterator[Failure]:
+    """Rules for a forward action with weights (API reference, "TargetGroupTuple"; quotas of the user guide)."""
+    if not isinstance(forward, Mapping):
+        return
+    groups = shapes.blocks(forward, "targetGroups")
+    if len(groups) > _FORWARD_GROUPS:
+        yield Failure(
+            where,
+            f"TooManyTargetGroups: A forward action can have at most '{_FORWARD_GROUPS}' target groups",
+        )
+    for group in groups:
+        weight = group.get("weight")
+        if isinstance(weight, int) and not 0 <= weight <= _MOST_WEIGHT:
+            yield Failure(where, f"ValidationError: Weight is {weight}, but must be from 0 to {_MOST_WEIGHT}")
+
+
+CONDITIONS = {
+    "hostHeader": "host-header",
+    "httpHeader": "http-header",
+    "httpRequestMethod": "http-request-method",
+    "pathPattern": "path-pattern",
+    "queryStrings": "query-string",
+    "sourceIp": "source-ip",
+}
+"""A condition's block, and the field that it looks at."""
+
+_LONGEST_VALUE = 128
+_VALUES = 5
+_WILDCARDS = 5
+
+
+def listener_rule_rules(props: Props) -> Iterator[Failure]:
+    """Rules for one rule of a listener.
+
+    Sources: the user guide's "Quotas for your Application Load Balancers" and "Condition types for listener rules"; for
+    the number of blocks the provider's `internal/service/elbv2/listener_rule.go`.
+    """
+    yield from _between(props, "priority", 1, 50000)
+    for action in shapes.blocks(props, "actions"):
+        yield from _action("actions", action)
+    values, seen = 0, set()
+    wildcards = 0
+    for condition in shapes.blocks(props, "conditions"):
+        fields = [field for block, field in CONDITIONS.items() if condition.get(block)]
+        if len(fields) != 1:
+            yield Failure("conditions", "one and only one condition block must be set in a condition")
+            continue
+        field = fields[0]
+        if field in seen and field not in ("http-header", "query-string"):
+            yield Failure("conditions", f"ValidationError: A rule can only have one '{field}' condition")
+        seen.add(field)
+        compared = [*_compared(condition)]
+        values += len(compared)
+        wildcards += sum(value.count("*") + value.count("?") for value in compared)
+        for value in compared:
+            if len(value) > _LONGEST_VALUE:
+                yield Failure(
+                    "conditions", f"ValidationError: The '{field}' value is too long; the limit is '{_LONGEST_VALUE}'"
+                )
+            if field == "path-pattern" and not re.fullmatch(r"[A-Za-z0-9_.$/~\"'@:+&*?-]*", value):
+                yield Failure(
+                    "conditions",
+                    f"ValidationError: Condition value '{value}' contains a character that is not valid",
+                )
+    if values > _VALUES:
+        yield Failure("conditions", f"ValidationError: A rule can only have '{_VALUES}' condition values")
+    if wildcards > _WILDCARDS:
+        yield Failure("conditions", f"ValidationError: A rule can only have '{_WILDCARDS}' condition wildcards")
+
+
+def _compared(condition: Mapping[str, Any]) -> Iterator[str]:
+    """What a condition compares the request to, as far as it is known."""
+    for pair in shapes.blocks(condition, "queryStrings"):
+        yield "".join(text for text in (pair.get("key"), pair.get("value")) if isinstance(text, str))
+    for block in CONDITIONS:
+        found = shapes.get(condition, f"{block}.values")
+        yield from (value for value in (found if isinstance(found, list) else []) if isinstance(value, str))
 
 
 def certificate_rules(props: Props) -> Iterator[Failure]:

@@ -126,6 +126,33 @@ _HEALTH_CHECK = {
     "unhealthyThreshold": 3,
 }
 
+
+def _listener(place: Place) -> str:
+    """Plain HTTP on the load balancer, made when it is first asked for."""
+    found = place.call("elbv2", "DescribeListeners", LoadBalancerArn=place.balancer)["Listeners"]
+    arns = [listener["ListenerArn"] for listener in found if listener["Port"] == _PORT]
+    return arns[0] if arns else str(_listen(place)["Listeners"][0]["ListenerArn"])
+
+
+def _listen(place: Place) -> Any:
+    action = {"Type": "forward", "TargetGroupArn": place.target_group}
+    return place.call(
+        "elbv2",
+        "CreateListener",
+        LoadBalancerArn=place.balancer,
+        Port=_PORT,
+        Protocol="HTTP",
+        DefaultActions=[action],
+    )
+
+
+def _another_group(place: Place) -> str:
+    made = place.call("elbv2", "CreateTargetGroup", Name="another", Protocol="HTTP", Port=80, VpcId=place.vpc)
+    return str(made["TargetGroups"][0]["TargetGroupArn"])
+
+
+_PORT = 8000
+
 DELIVERY = (
     Case(
         "aws:lb/loadBalancer:LoadBalancer",
@@ -186,6 +213,60 @@ DELIVERY = (
             Attributes=[{"Key": "routing.http.response.server.enabled", "Value": "false"}],
         ),
         drifts="routingHttpResponseServerEnabled",
+    ),
+    Case(
+        "aws:lb/listenerRule:ListenerRule",
+        lambda place, world: {
+            "listenerArn": _listener(place),
+            "priority": 10,
+            "conditions": [{"pathPattern": {"values": ["/v1/documents", "/v1/documents/*"]}}],
+            "actions": [{"type": "forward", "targetGroupArn": place.target_group}],
+        },
+        change=lambda place, world: {
+            "priority": 20,
+            "conditions": [
+                {"pathPattern": {"values": ["/v1/tasks/*"]}},
+                {"httpHeader": {"httpHeaderName": "x-version", "values": ["2"]}},
+                {"queryStrings": [{"key": "dry", "value": "1"}]},
+            ],
+            "actions": [
+                {
+                    "type": "forward",
+                    "forward": {
+                        "targetGroups": [
+                            {"arn": place.target_group, "weight": 90},
+                            {"arn": _another_group(place), "weight": 10},
+                        ]
+                    },
+                }
+            ],
+            "tags": {"c": "d"},
+        },
+        behind=attribute(
+            "elbv2",
+            "ModifyRule",
+            RuleArn="{}",
+            Conditions=[{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/changed"]}}],
+        ),
+        drifts="conditions",
+        # Order and stickiness are told, which a program leaves out.
+        unseen=frozenset({"actions"}),
+    ),
+    Case(
+        "aws:lb/listenerRule:ListenerRule",
+        lambda place, world: {
+            "listenerArn": _listener(place),
+            "priority": 30,
+            "conditions": [{"hostHeader": {"values": ["old.example.com"]}}],
+            "actions": [
+                {"type": "redirect", "redirect": {"host": "new.example.com", "statusCode": "HTTP_301"}},
+            ],
+        },
+        change=lambda place, world: {"conditions": [{"sourceIp": {"values": ["192.0.2.0/24"]}}]},
+        behind=attribute("elbv2", "SetRulePriorities", RulePriorities=[{"RuleArn": "{}", "Priority": 31}]),
+        drifts="priority",
+        unseen=frozenset({"actions"}),
+        name="redirect",
     ),
     Case(
         "aws:acm/certificate:Certificate",

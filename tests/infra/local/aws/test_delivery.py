@@ -12,6 +12,7 @@ pytestmark = pytest.mark.engine
 
 BALANCER, GROUP = "aws:lb/loadBalancer:LoadBalancer", "aws:lb/targetGroup:TargetGroup"
 LISTENER, CERTIFICATE = "aws:lb/listener:Listener", "aws:acm/certificate:Certificate"
+RULE = "aws:lb/listenerRule:ListenerRule"
 
 
 def attributes(world: World, arn: str) -> dict[str, str]:
@@ -73,6 +74,46 @@ def test_target_group_in_use_stays(world: World) -> None:
         place.session.delete(ref(GROUP, "used"), *group)
     place.session.delete(about, *listener)
     place.session.delete(ref(GROUP, "used"), *group)
+
+
+def test_rules_of_a_listener_have_priorities_of_their_own(world: World) -> None:
+    place, group = world.east, {"type": "forward", "targetGroupArn": world.east.target_group}
+    said: Props = {"loadBalancerArn": place.balancer, "port": 82, "protocol": "HTTP", "defaultActions": [group]}
+    listener = make(place, ref(LISTENER, "ruled"), said)[0]
+    said = {"listenerArn": listener, "conditions": [{"pathPattern": {"values": ["/a"]}}], "actions": [group]}
+    id, inputs, outputs = make(place, ref(RULE, "one"), {**said, "priority": 7})
+    with pytest.raises(AwsError, match="PriorityInUse"):
+        make(place, ref(RULE, "two"), {**said, "priority": 7})
+    # Without one it comes behind the last, and stays there.
+    last, last_inputs, last_outputs = make(place, ref(RULE, "three"), said)
+    assert last_outputs["priority"] == 8
+    changed = checked(place, ref(RULE, "three"), {**said, "conditions": [{"pathPattern": {"values": ["/b"]}}]}, {})
+    assert place.session.update(ref(RULE, "three"), last, last_inputs, last_outputs, changed, False)["priority"] == 8
+    # They go with their listener.
+    place.call("elbv2", "DeleteListener", ListenerArn=listener)
+    assert place.session.read(ref(RULE, "one"), id, inputs, outputs) is None
+
+
+def test_weights_of_a_candidate_change_in_place(world: World) -> None:
+    place, about = world.east, ref(LISTENER, "weighted")
+    one, two = (make(place, ref(GROUP, name), {"port": 80, "protocol": "HTTP", "vpcId": place.vpc})[0] for name in "ab")
+
+    def said(*weights: int) -> Props:
+        groups = [{"arn": arn, "weight": weight} for arn, weight in zip((one, two), weights, strict=True)]
+        action = {"type": "forward", "forward": {"targetGroups": groups}}
+        return {"loadBalancerArn": place.balancer, "port": 83, "protocol": "HTTP", "defaultActions": [action]}
+
+    alone: Props = {**said(90, 10), "defaultActions": [{"type": "forward", "targetGroupArn": one}]}
+    id, inputs, outputs = make(place, about, alone)
+    for program in (said(100, 0), said(90, 10), said(0, 100), alone):
+        new = checked(place, about, program, inputs)
+        diff = place.session.diff(about, id, inputs, outputs, new)
+        assert diff.changes
+        assert not diff.replaces
+        outputs, inputs = place.session.update(about, id, inputs, outputs, new, False), new
+        state = place.session.read(about, id, inputs, outputs)
+        assert state is not None
+        assert state.inputs == inputs
 
 
 @pytest.mark.parametrize("kind", ["lb_cookie", "app_cookie"])

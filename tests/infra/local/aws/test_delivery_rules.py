@@ -4,6 +4,7 @@ import pytest
 
 from infra.local.aws.delivery_rules import (
     certificate_rules,
+    listener_rule_rules,
     listener_rules,
     load_balancer_replaces,
     load_balancer_rules,
@@ -120,6 +121,14 @@ def test_listener_that_is_taken(said: Props) -> None:
         ({"protocol": "HTTP", "sslPolicy": "a"}, "not supported for HTTP listeners"),
         ({"port": 65536}, "from 1 to 65535"),
         ({"defaultActions": [{"type": "forward"}]}, "A target group ARN must be specified"),
+        (
+            {"defaultActions": [{"type": "forward", "forward": {"targetGroups": [{"arn": "a", "weight": 1000}]}}]},
+            "must be from 0 to 999",
+        ),
+        (
+            {"defaultActions": [{"type": "forward", "forward": {"targetGroups": [{"arn": UNKNOWN}] * 6}}]},
+            "at most '5' target groups",
+        ),
         ({"defaultActions": [{"type": "redirect"}]}, "must have a redirect configuration"),
         ({"defaultActions": [{"type": "fixed-response"}]}, "must have a fixedResponse configuration"),
         (
@@ -130,6 +139,51 @@ def test_listener_that_is_taken(said: Props) -> None:
 )
 def test_listener_that_is_refused(said: Props, message: str) -> None:
     (failure,) = listener_rules(said)
+    assert message in failure.reason
+
+
+def paths(*values: object) -> Props:
+    return {"pathPattern": {"values": [*values]}}
+
+
+RULE: Props = {"listenerArn": UNKNOWN, "priority": 10, "conditions": [paths("/v1/*")], "actions": [FORWARD]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"priority": 50000, "conditions": [paths(UNKNOWN, "/*/*/*/*/?"), {"sourceIp": {"values": UNKNOWN}}]},
+        {"conditions": [{"httpHeader": {"httpHeaderName": "a", "values": ["1"]}}] * 5},
+        {"conditions": UNKNOWN, "actions": UNKNOWN, "priority": UNKNOWN},
+        {"actions": [{"type": "forward", "forward": {"targetGroups": [{"arn": UNKNOWN, "weight": 0}]}}]},
+    ],
+)
+def test_rule_that_is_taken(said: Props) -> None:
+    assert [*listener_rule_rules({**RULE, **said})] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"priority": 0}, "from 1 to 50000"),
+        ({"priority": 50001}, "from 1 to 50000"),
+        ({"actions": [{"type": "forward"}]}, "A target group ARN must be specified"),
+        ({"conditions": [{}]}, "one and only one condition block"),
+        ({"conditions": [{**paths("/a"), "sourceIp": {"values": ["192.0.2.0/24"]}}]}, "one and only one"),
+        ({"conditions": [paths("/a"), paths("/b")]}, "only have one 'path-pattern' condition"),
+        ({"conditions": [paths("/" + "a" * 128)]}, "the limit is '128'"),
+        ({"conditions": [paths("/a b")]}, "a character that is not valid"),
+        ({"conditions": [paths(*"abcdef")]}, "'5' condition values"),
+        (
+            {"conditions": [paths("/a", "/b", "/c"), {"queryStrings": [{"value": value} for value in "abc"]}]},
+            "'5' condition values",
+        ),
+        ({"conditions": [paths("/*/*/*", "/?/?/?")]}, "'5' condition wildcards"),
+    ],
+)
+def test_rule_that_is_refused(said: Props, message: str) -> None:
+    (failure,) = listener_rule_rules({**RULE, **said})
     assert message in failure.reason
 
 

@@ -169,6 +169,21 @@ class Place:
         return "data"
 
     @cached_property
+    def cluster(self) -> str:
+        network = {"subnetIds": self.subnets, "endpointPrivateAccess": True}
+        self.call("eks", "CreateCluster", name="some", version="1.34", roleArn=self.role, resourcesVpcConfig=network)
+        return "some"
+
+    @cached_property
+    def launch_template(self) -> str:
+        """With two versions."""
+        data = {"Monitoring": {"Enabled": True}}
+        made = self.call("ec2", "CreateLaunchTemplate", LaunchTemplateName="nodes", LaunchTemplateData=data)
+        template: str = made["LaunchTemplate"]["LaunchTemplateId"]
+        self.call("ec2", "CreateLaunchTemplateVersion", LaunchTemplateId=template, LaunchTemplateData=data)
+        return template
+
+    @cached_property
     def parameter_group(self) -> str:
         self.call(
             "rds",
@@ -203,6 +218,12 @@ class Place:
         )
         instance: dict[str, Any] = made["DBInstance"]
         return instance
+
+    @cached_property
+    def broker_configuration(self) -> dict[str, Any]:
+        """A configuration of RabbitMQ, as a broker refers to it."""
+        made = self.call("mq", "CreateConfiguration", Name="some", EngineType="RABBITMQ", EngineVersion="4.2")
+        return {"id": made["Id"], "revision": made["LatestRevision"]["Revision"]}
 
 
 class World:

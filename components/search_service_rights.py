@@ -1,0 +1,111 @@
+"""What the pods of each role may do in AWS: one IAM role per service role, given out by EKS Pod Identity.
+
+Everything is named by its ARN; the one exception, a login to the database, is bound to the name of its user. Keys can
+be used through one service each, never by the pods themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.kms import Policy
+from components.search_service_plan import RoleSpec
+
+Statement = dict[str, Any]
+
+#: A query by POST, and what a client asks first. The index role writes, too.
+READ_SEARCH = ("es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost")
+WRITE_SEARCH = (*READ_SEARCH, "es:ESHttpDelete", "es:ESHttpPatch", "es:ESHttpPut")
+
+#: The one thing that a search deletes: the point in time that its pages were read from.
+POINT_IN_TIME = "_search/point_in_time*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Things:
+    """The ARNs that rights are about, all known.
+
+    Attributes:
+        account_id: The account, 12 digits.
+        region: The region of all of them.
+        secrets: ARN by environment variable.
+        secrets_key: The key of the secrets.
+        documents: The bucket.
+        data_key: Its key.
+        search: The OpenSearch domain; empty if there is none.
+        cache: The cache and its user; empty if there is none.
+    """
+
+    account_id: str
+    region: str
+    secrets: Mapping[str, str]
+    secrets_key: str
+    documents: str
+    data_key: str
+    search: str = ""
+    cache: Sequence[str] = ()
+
+
+def database_user(role: RoleSpec) -> str:
+    """Whom a role logs in to PostgreSQL as, with a token instead of a password: ``docsearch_search``."""
+    return f"docsearch_{role.name}".replace("-", "_")
+
+
+def plan_rights(role: RoleSpec, things: Things) -> Policy:
+    """What the pods of a role may do: what it needs, and nothing of what another one does."""
+    found = [*_secrets(role, things)]
+    if "documents" in role.needs:
+        found += _documents(things)
+    if "search" in role.needs and things.search:
+        found += _search(role, things)
+    if "cache" in role.needs and things.cache:
+        # Both are asked for: the cache, and the user that the login is for (ElastiCache user guide, "IAM").
+        found.append(_allow("ConnectToCache", ["elasticache:Connect"], list(things.cache)))
+    if "database" in role.needs:
+        # By name of the user: replicas come and go, each with an id of its own, and this user exists in ours only.
+        user = f"arn:aws:rds-db:{things.region}:{things.account_id}:dbuser:*/{database_user(role)}"
+        found.append(_allow("ConnectToDatabase", ["rds-db:connect"], [user]))
+    return {"Version": "2012-10-17", "Statement": found}
+
+
+def _secrets(role: RoleSpec, things: Things) -> list[Statement]:
+    names = things.secrets.keys() if role.secrets is None else role.secrets
+    arns = sorted(things.secrets[name] for name in names)
+    if not arns:
+        return []
+    return [
+        _allow("ReadSecrets", ["secretsmanager:GetSecretValue"], arns),
+        _key("DecryptSecrets", ["kms:Decrypt"], things.secrets_key, f"secretsmanager.{things.region}.amazonaws.com"),
+    ]
+
+
+def _documents(things: Things) -> list[Statement]:
+    objects = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    return [
+        _allow("UseDocuments", objects, [f"{things.documents}/*"]),
+        # Without it S3 says 403 where it means 404.
+        _allow("ListDocuments", ["s3:ListBucket"], [things.documents]),
+        _key(
+            "UseKeyOfDocuments",
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            things.data_key,
+            f"s3.{things.region}.amazonaws.com",
+        ),
+    ]
+
+
+def _search(role: RoleSpec, things: Things) -> list[Statement]:
+    writes = "documents" in role.needs
+    found = [_allow("UseSearch", list(WRITE_SEARCH if writes else READ_SEARCH), [f"{things.search}/*"])]
+    if not writes:
+        found.append(_allow("EndPointInTime", ["es:ESHttpDelete"], [f"{things.search}/{POINT_IN_TIME}"]))
+    return found
+
+
+def _allow(name: str, actions: list[str], resources: list[str]) -> Statement:
+    return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+def _key(name: str, actions: list[str], key: str, service: str) -> Statement:
+    """Through one service only: whoever has the role cannot decrypt anything by itself."""
+    return _allow(name, actions, [key]) | {"Condition": {"StringEquals": {"kms:ViaService": service}}}

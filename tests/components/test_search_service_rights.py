@@ -1,0 +1,94 @@
+"""What each role of the service may do in AWS, as IAM documents."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.search_service_plan import DOCUMENT, INDEX, SEARCH, RoleSpec
+from components.search_service_rights import Things, database_user, plan_rights
+
+THINGS = Things(
+    account_id="012345678901",
+    region="us-east-1",
+    secrets={name: f"arn:{name}" for name in ("CURSOR_KEY_ARN", "API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN")},
+    secrets_key="arn:key/secrets",
+    documents="arn:aws:s3:::documents",
+    data_key="arn:key/data",
+    search="arn:domain",
+    cache=("arn:cache", "arn:user"),
+)
+THREE = (SEARCH, DOCUMENT, INDEX)
+
+
+def rights(role: RoleSpec, things: Things = THINGS) -> dict[str, Any]:
+    return {statement["Sid"]: statement for statement in plan_rights(role, things)["Statement"]}
+
+
+@pytest.mark.parametrize(
+    ("role", "names"),
+    [
+        (
+            SEARCH,
+            {"ReadSecrets", "DecryptSecrets", "UseSearch", "EndPointInTime", "ConnectToCache", "ConnectToDatabase"},
+        ),
+        (
+            DOCUMENT,
+            {
+                *("ReadSecrets", "DecryptSecrets", "UseDocuments", "ListDocuments", "UseKeyOfDocuments"),
+                *("ConnectToCache", "ConnectToDatabase"),
+            },
+        ),
+        (INDEX, {"UseDocuments", "ListDocuments", "UseKeyOfDocuments", "UseSearch", "ConnectToDatabase"}),
+    ],
+)
+def test_a_role_may_do_what_it_needs_and_no_more(role: RoleSpec, names: set[str]) -> None:
+    assert set(rights(role)) == names
+
+
+def test_a_role_reads_its_own_secrets() -> None:
+    assert rights(DOCUMENT)["ReadSecrets"]["Resource"] == ["arn:API_KEY_PEPPER_ARN", "arn:TENANT_TOKEN_KEY_ARN"]
+    assert len(rights(SEARCH)["ReadSecrets"]["Resource"]) == 3
+
+
+def test_only_the_index_role_writes_to_the_index() -> None:
+    assert "es:ESHttpPut" in rights(INDEX)["UseSearch"]["Action"]
+    searching = rights(SEARCH)
+    assert not {"es:ESHttpPut", "es:ESHttpDelete", "es:ESHttpPatch"} & set(searching["UseSearch"]["Action"])
+    assert searching["EndPointInTime"]["Resource"] == ["arn:domain/_search/point_in_time*"]
+
+
+def test_keys_can_be_used_through_one_service_only() -> None:
+    for role in THREE:
+        for statement in rights(role).values():
+            if any(action.startswith("kms:") for action in statement["Action"]):
+                assert statement["Condition"]["StringEquals"]["kms:ViaService"].endswith(".us-east-1.amazonaws.com")
+    assert rights(INDEX)["UseKeyOfDocuments"]["Resource"] == ["arn:key/data"]
+
+
+def test_each_role_is_a_user_of_its_own_in_the_database() -> None:
+    assert [database_user(role) for role in THREE] == ["docsearch_search", "docsearch_document", "docsearch_index"]
+    assert rights(SEARCH)["ConnectToDatabase"]["Resource"] == [
+        "arn:aws:rds-db:us-east-1:012345678901:dbuser:*/docsearch_search"
+    ]
+
+
+@given(role=st.sampled_from(THREE))
+def test_no_right_is_over_everything(role: RoleSpec) -> None:
+    for statement in plan_rights(role, THINGS)["Statement"]:
+        assert statement["Resource"]
+        assert "*" not in statement["Resource"]
+        assert not [action for action in statement["Action"] if "*" in action]
+
+
+def test_what_the_region_does_not_have_gives_no_right() -> None:
+    bare = Things(
+        account_id="012345678901",
+        region="us-east-1",
+        secrets={},
+        secrets_key="arn:key",
+        documents="arn:aws:s3:::documents",
+        data_key="arn:key",
+    )
+    assert set(rights(SEARCH, bare)) == {"ConnectToDatabase"}
