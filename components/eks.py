@@ -22,6 +22,7 @@ from components.alarms import Alarms, watch
 from components.eks_plan import (
     LOG_TYPES,
     SERVICE_CIDR,
+    SETTLED_ZONES,
     VOLUME_GIB,
     Addon,
     Architecture,
@@ -360,7 +361,7 @@ class Eks(pulumi.ComponentResource):
             version=args.version,
             role_arn=role.arn,
             vpc_config={
-                "subnet_ids": args.network.subnets("private"),
+                "subnet_ids": args.network.subnets("private")[:SETTLED_ZONES],
                 "security_group_ids": [args.network.security_group_ids["control_plane"]],
                 "endpoint_private_access": True,
                 "endpoint_public_access": False,

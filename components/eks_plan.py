@@ -23,6 +23,12 @@ AMI_TYPES: Mapping[Architecture, str] = {"amd64": "AL2023_x86_64_STANDARD", "arm
 #: prefix is /12 to /24, and it may not overlap the VPC (API, KubernetesNetworkConfigRequest).
 SERVICE_CIDR: Final = "172.20.0.0/16"
 
+#: Zones, the first of the region's, of what EKS puts somewhere once and for all: a control plane takes no subnet in a
+#: zone that it was not created in (user guide, "Amazon EKS networking requirements for VPC and subnets"), and the
+#: subnets of a node group cannot be changed (API, UpdateNodegroupConfig). Every region has these, so that one with
+#: three can have a fourth.
+SETTLED_ZONES: Final = 3
+
 #: Every type of control-plane log (API, LogSetup).
 LOG_TYPES: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -186,7 +192,8 @@ def plan_node_groups(
     One group per zone, because an Auto Scaling group over several zones balances nodes and not pods: it would take
     nodes from under pods whose volumes are in that zone, and an autoscaler could not ask it for a node in a certain
     zone (best practices, "Cluster Autoscaler"). The groups follow each other, so that a bad image or template stops at
-    the first zone. Indexing keeps nothing on its nodes, and Spot is best had wherever there is some: one group.
+    the first zone. Indexing keeps nothing on its nodes, and Spot is best had wherever there is some: one group, in
+    `SETTLED_ZONES` zones.
 
     Args:
         zones: The zones of the region, at least two.
@@ -266,7 +273,7 @@ def _node_groups(
         yield NodeGroupPlan(
             name="indexing",
             pool="indexing",
-            zones=tuple(zones),
+            zones=tuple(zones[:SETTLED_ZONES]),
             instance_types=tuple(indexing.instance_types),
             ami_type=ami_type,
             spot=True,

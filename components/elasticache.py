@@ -57,8 +57,9 @@ from components.network import RETENTION_DAYS, Network
 #: Seeding another region and moving shards take longer than the provider's 60 and 40 minutes.
 TIMEOUTS = pulumi.CustomTimeouts(create="2h", update="3h", delete="1h")
 
-#: What is changed through the global datastore once there is one; the provider reads it back here.
-LED_GLOBALLY = ["engineVersion", "nodeType", "numNodeGroups"]
+#: What is changed through the global datastore once there is one; the provider reads it back here. The parameter group
+#: changes with the major version and not before it: ElastiCache refuses the group of another family.
+LED_GLOBALLY = ["engineVersion", "nodeType", "numNodeGroups", "parameterGroupName"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,11 +188,12 @@ class ElastiCache(pulumi.ComponentResource):
             user_ids=[user.user_id for user in users.values()],
             opts=self._child(),
         )
-        cluster = self._cluster(group)
-
         if args.global_id is None:
-            self.global_id = self._lead(cluster)
+            parameters = self._parameter_group()
+            cluster = self._cluster(group, self._own_settings(parameters))
+            self.global_id = self._lead(cluster, parameters)
         else:
+            cluster = self._cluster(group, {"global_replication_group_id": args.global_id})
             self.global_id = pulumi.Output.from_input(args.global_id)
             self._watch(name, GLOBAL_ALARMS, {"ReplicationGroupId": self.identifier})
         for node in args.nodes():
@@ -229,13 +231,12 @@ class ElastiCache(pulumi.ComponentResource):
             opts=self._child(),
         )
 
-    def _cluster(self, group: aws.elasticache.UserGroup) -> aws.elasticache.ReplicationGroup:
+    def _cluster(self, group: aws.elasticache.UserGroup, own: dict[str, Any]) -> aws.elasticache.ReplicationGroup:
         args, name = self._args, self._prefix
         windows = args.windows or WINDOWS[args.role]
         logs = {log: self._log_group(log) for log in LOGS}
-        own = self._own_settings() if args.global_id is None else {"global_replication_group_id": args.global_id}
         if args.locked:
-            own["final_snapshot_identifier"] = pulumi.Output.concat(self.identifier, "-final")
+            own = {**own, "final_snapshot_identifier": pulumi.Output.concat(self.identifier, "-final")}
         subnets = aws.elasticache.SubnetGroup(
             name,
             description="Data subnets of every zone",
@@ -278,17 +279,19 @@ class ElastiCache(pulumi.ComponentResource):
             **own,
         )
 
-    def _own_settings(self) -> dict[str, Any]:
-        """What a cluster says that leads; a member of a global datastore has it from there and may say none of it."""
-        args = self._args
-        parameters = aws.elasticache.ParameterGroup(
+    def _parameter_group(self) -> aws.elasticache.ParameterGroup:
+        return aws.elasticache.ParameterGroup(
             self._prefix,
-            family=family(args.engine_version),
+            family=family(self._args.engine_version),
             # A change of the description would replace the group, so it says nothing that can change.
             description="Cache of docsearch",
             parameters=[{"name": name, "value": value} for name, value in plan_parameters().items()],
             opts=self._child(),
         )
+
+    def _own_settings(self, parameters: aws.elasticache.ParameterGroup) -> dict[str, Any]:
+        """What a cluster says that leads; a member of a global datastore has it from there and may say none of it."""
+        args = self._args
         return {
             "engine": ENGINE,
             "engine_version": args.engine_version,
@@ -301,7 +304,9 @@ class ElastiCache(pulumi.ComponentResource):
             "at_rest_encryption_enabled": True,
         }
 
-    def _lead(self, cluster: aws.elasticache.ReplicationGroup) -> pulumi.Output[str]:
+    def _lead(
+        self, cluster: aws.elasticache.ReplicationGroup, parameters: aws.elasticache.ParameterGroup
+    ) -> pulumi.Output[str]:
         args = self._args
         return aws.elasticache.GlobalReplicationGroup(
             self._prefix,
@@ -310,6 +315,8 @@ class ElastiCache(pulumi.ComponentResource):
             primary_replication_group_id=cluster.replication_group_id,
             automatic_failover_enabled=True,
             engine_version=args.engine_version,
+            # Another one comes with a major version, which asks for it; the provider takes no other change of it.
+            parameter_group_name=parameters.name,
             cache_node_type=args.node_type,
             num_node_groups=args.shards,
             opts=pulumi.ResourceOptions(

@@ -484,12 +484,35 @@ def local_status(as_json: bool) -> None:
 
 
 @local.command("coverage")
+@click.argument("stack", nargs=-1)
 @json_option
-@examples("docsearch local coverage")
-def local_coverage(as_json: bool) -> None:
-    """List the resource types that it answers for: executed (real API calls) or recorded (validated and kept)."""
-    from infra.local.coverage import coverage  # noqa: PLC0415
+@examples("docsearch local coverage", "docsearch local coverage prod dr")
+def local_coverage(stack: tuple[str, ...], as_json: bool) -> None:
+    """List the resource types that it answers for: executed (real API calls) or recorded (validated and kept).
 
+    Of stacks that are up on it, say how much of their AWS resources is executed.
+    """
+    from infra.local.coverage import coverage, share  # noqa: PLC0415
+
+    if stack:
+        shares = {}
+        for name in stack:
+            with deployment(name, True, "coverage of", program=False) as subject:
+                shares[name] = share(item["type"] for item in subject.state().get("resources") or ())
+        if as_json:
+            show_json(
+                [
+                    {"stack": name, "executed": its.executed, "recorded": dict(its.recorded), "percent": its.percent}
+                    for name, its in shares.items()
+                ]
+            )
+            return
+        types = [(name, type_, str(count)) for name, its in shares.items() for type_, count in its.recorded.items()]
+        show(report.rows_table(("stack", "recorded only", "resources"), types))
+        for name, its in shares.items():
+            total = its.executed + sum(its.recorded.values())
+            show(f"{name}: {its.executed} of {total} AWS resources are executed ({its.percent:.1f}%)")
+        return
     found = coverage()
     if as_json:
         show_json([asdict(item) for item in found])

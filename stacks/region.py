@@ -14,6 +14,7 @@ import pulumi_random as random
 from components.alarms import Alarms, AlarmsArgs
 from components.backup import Backup, BackupArgs
 from components.backup_plan import VaultLock
+from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dns import Dns, DnsArgs
 from components.domain import Domain, DomainArgs
 from components.eks import Eks, EksArgs
@@ -210,6 +211,11 @@ def build(cfg: StackConfig, peer: AnyPeer, *, stack: str) -> Mapping[str, pulumi
         opts=pulumi.ResourceOptions(depends_on=[cluster]),
     )
     inside = pulumi.ResourceOptions(providers=[cloud, values, objects])
+    ClusterAutoscaler(
+        "cluster-autoscaler",
+        ClusterAutoscalerArgs(image=cfg.kubernetes.cluster_autoscaler, network=network, cluster=cluster),
+        inside,
+    )
     queue = RabbitMq(
         "queue",
         RabbitMqArgs(

@@ -32,7 +32,8 @@ from components.eks_plan import Pool as NodePool
 from components.errors import ArgsError
 from components.kms import Kms, KmsArgs
 from components.network import INTERFACE_SERVICES, Network, NetworkArgs
-from components.search_service_plan import DRAIN_SECONDS, INDEX, plan_releases
+from components.rabbitmq_plan import ClusterSpec, plan_cluster
+from components.search_service_plan import INDEX, plan_releases
 from components.search_service_plan import plan_pod as plan_service_pod
 
 ACCOUNT = "012345678901"
@@ -89,6 +90,11 @@ def groups() -> tuple[NodeGroupPlan, ...]:
             instance_types=("m5.xlarge", "m5a.xlarge", "m6a.xlarge", "m6i.xlarge"), min=0, desired=3, max=9
         ),
     )
+
+
+def indexer() -> Any:
+    (release,) = plan_releases(INDEX, image=IMAGE)
+    return plan_service_pod(release)
 
 
 def flags(run: Any) -> dict[str, str]:
@@ -212,13 +218,13 @@ def test_another_group_is_tried_before_waiting_pods_raise_an_alarm(run: Any) -> 
 
 def test_pods_leave_a_node_in_their_own_time(run: Any) -> None:
     assert flags(run)["--max-graceful-termination-sec"] == str(LEAVE_SECONDS)
-    (index,) = plan_releases(INDEX, image=IMAGE)
-    assert DRAIN_SECONDS < plan_service_pod(index)["termination_grace_period_seconds"] <= LEAVE_SECONDS
+    broker = plan_cluster("rabbitmq", ClusterSpec(image=IMAGE, operator_image=IMAGE), storage_class="fast", locked=True)
+    assert broker["terminationGracePeriodSeconds"] == LEAVE_SECONDS
+    assert indexer()["termination_grace_period_seconds"] <= LEAVE_SECONDS
 
 
 def test_an_empty_dir_keeps_no_node(run: Any) -> None:
-    (index,) = plan_releases(INDEX, image=IMAGE)
-    assert any("empty_dir" in volume for volume in plan_service_pod(index)["volumes"])
+    assert any("empty_dir" in volume for volume in indexer()["volumes"])
     assert flags(run)["--skip-nodes-with-local-storage"] == "false"
     assert flags(run)["--skip-nodes-with-system-pods"] == "true"
 

@@ -1,5 +1,6 @@
 """One local cloud with both regions up, for every test of a whole run."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,25 @@ def _regional(cloud: LocalCloud, region: str) -> Mapping[str, set[str]]:
     tables = ec2.describe_route_tables()["RouteTables"]
     keys = [kms.describe_key(KeyId=item["KeyId"])["KeyMetadata"] for item in kms.list_keys()["Keys"]]
     secrets = cloud.client("secretsmanager", region).list_secrets()["SecretList"]
-    elb = cloud.client("elbv2", region)
+    elb, eks, backup = (cloud.client(service, region) for service in ("elbv2", "eks", "backup"))
+    search, caches = cloud.client("opensearch", region), cloud.client("elasticache", region)
+    clusters = eks.list_clusters()["clusters"]
+    domains = [item["DomainName"] for item in search.list_domain_names()["DomainNames"]]
+    templates = ec2.describe_launch_templates()["LaunchTemplates"]
     return {
+        "index": {search.describe_domain(DomainName=name)["DomainStatus"]["ARN"] for name in domains},
+        "cache": {item["ReplicationGroupId"] for item in caches.describe_replication_groups()["ReplicationGroups"]},
+        "cluster": set(clusters),
+        "node group": {
+            f"{name}:{group}" for name in clusters for group in eks.list_nodegroups(clusterName=name)["nodegroups"]
+        },
+        "launch template": {item["LaunchTemplateId"] for item in templates},
+        "vault": {item["BackupVaultName"] for item in backup.list_backup_vaults()["BackupVaultList"]},
+        "backup plan": {item["BackupPlanId"] for item in backup.list_backup_plans()["BackupPlansList"]},
+        "repository": {
+            item["repositoryName"] for item in cloud.client("ecr", region).describe_repositories()["repositories"]
+        },
+        "firewall": {item["Id"] for item in cloud.client("wafv2", region).list_web_acls(Scope="REGIONAL")["WebACLs"]},
         "vpc": vpcs,
         "subnet": inside(ec2.describe_subnets()["Subnets"], "SubnetId"),
         "internet gateway": {
@@ -81,7 +99,10 @@ def _regional(cloud: LocalCloud, region: str) -> Mapping[str, set[str]]:
             if item["VpcId"] in vpcs and not any(each.get("Main") for each in item["Associations"])
         },
         "security group": {
-            item["GroupId"] for item in groups if item.get("VpcId") in vpcs and item["GroupName"] != "default"
+            item["GroupId"]
+            for item in groups
+            # A cluster has a group of EKS's own.
+            if item.get("VpcId") in vpcs and not re.match(r"default$|eks-cluster-sg-", item["GroupName"])
         },
         "endpoint": {
             item["VpcEndpointId"] for item in ec2.describe_vpc_endpoints()["VpcEndpoints"] if item["State"] != "deleted"
@@ -104,9 +125,11 @@ def _regional(cloud: LocalCloud, region: str) -> Mapping[str, set[str]]:
 def _global(cloud: LocalCloud) -> Mapping[str, set[str]]:
     """What belongs to no region."""
     client = cloud.client
+    roles = client("iam", "us-east-1").list_roles()["Roles"]
     return {
         "bucket": {item["Name"] for item in client("s3", "us-east-1").list_buckets()["Buckets"]},
-        "role": {item["RoleName"] for item in client("iam", "us-east-1").list_roles()["Roles"]},
+        "role": {item["RoleName"] for item in roles if not item["Path"].startswith("/aws-service-role/")},
+        "service-linked role": {item["Arn"] for item in roles if item["Path"].startswith("/aws-service-role/")},
         "zone": {
             item["Id"].rpartition("/")[2] for item in client("route53", "us-east-1").list_hosted_zones()["HostedZones"]
         },
@@ -136,6 +159,16 @@ KINDS = {
     "aws:cloudwatch/logGroup:LogGroup": "log group",
     "aws:s3/bucket:Bucket": "bucket",
     "aws:iam/role:Role": "role",
+    "aws:iam/serviceLinkedRole:ServiceLinkedRole": "service-linked role",
+    "aws:opensearch/domain:Domain": "index",
+    "aws:elasticache/replicationGroup:ReplicationGroup": "cache",
+    "aws:eks/cluster:Cluster": "cluster",
+    "aws:eks/nodeGroup:NodeGroup": "node group",
+    "aws:ec2/launchTemplate:LaunchTemplate": "launch template",
+    "aws:backup/vault:Vault": "vault",
+    "aws:backup/plan:Plan": "backup plan",
+    "aws:ecr/repository:Repository": "repository",
+    "aws:wafv2/webAcl:WebAcl": "firewall",
     "aws:route53/zone:Zone": "zone",
     "aws:route53/healthCheck:HealthCheck": "health check",
 }

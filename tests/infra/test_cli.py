@@ -37,6 +37,7 @@ from infra.reconcile import Leftover, Reconciler
 from tests.infra.command import SECRET, TOPIC, Deployments, document, plan_of, run
 
 COMMANDS = dict(commands(command.cli))
+STACKS = {"prod", "dr"}
 
 
 @pytest.fixture
@@ -169,6 +170,9 @@ ON_STACKS = [
     ("diff", "prod", "{}"),
     ("graph", "{}"),
     ("reconcile", "{}", "--adopt"),
+    ("requirement", "{}", "dr"),
+    ("requirement", "prod", "{}"),
+    ("local", "coverage", "{}"),
 ]
 
 
@@ -184,9 +188,11 @@ def test_an_unknown_stack_is_refused_before_anything_is_done(stacks: Deployments
 
 def test_every_command_on_a_stack_is_held_against_an_unknown_one() -> None:
     taking = {
-        path.split()[1] for path, found in COMMANDS.items() if any(p.name in ("stack", "one") for p in found.params)
+        path.removeprefix("docsearch ")
+        for path, found in COMMANDS.items()
+        if any(parameter.name in ("stack", "one", "primary") for parameter in found.params)
     }
-    assert taking == {line[0] for line in ON_STACKS}
+    assert taking == {" ".join(word for word in line if word.isalpha() and word not in STACKS) for line in ON_STACKS}
 
 
 @pytest.mark.parametrize("line", [("up",), ("destroy", "--release-locks"), ("up", "--yes", "--json")], ids=" ".join)

@@ -280,6 +280,7 @@ ACCESS_ENTRY = Type(
     checked=Call("CreateAccessEntry", ("clusterName", "kubernetesGroups", "principalArn", "type", "userName")),
     outputs={"accessEntryArn": _ARN + "access-entry/{clusterName}/{hex}"},
     validate=access_entry_rules,
+    note="nobody is let in or kept out",
 )
 
 ACCESS_POLICY_ASSOCIATION = Type(
@@ -288,6 +289,7 @@ ACCESS_POLICY_ASSOCIATION = Type(
     id="{clusterName}#{principalArn}#{policyArn}",
     checked=Call("AssociateAccessPolicy", ("accessScope", "clusterName", "policyArn", "principalArn")),
     validate=access_policy_rules,
+    note="nobody is let in or kept out",
 )
 
 POD_IDENTITY_ASSOCIATION = Type(
