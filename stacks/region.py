@@ -11,28 +11,26 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 import pulumi_random as random
 
-from components.alarms import Alarms, AlarmsArgs
-from components.backup import Backup, BackupArgs
-from components.backup_plan import VaultLock
-from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
-from components.dns import Dns, DnsArgs
-from components.domain import Domain, DomainArgs
-from components.eks import Eks, EksArgs
-from components.elasticache import ElastiCache, ElastiCacheArgs
-from components.ingress import Ingress, IngressArgs
-from components.kms import Kms, KmsArgs
-from components.load_balancer_controller import LoadBalancerController, LoadBalancerControllerArgs
-from components.network import Network, NetworkArgs
-from components.opensearch import OpenSearch, OpenSearchArgs
-from components.rabbitmq import RabbitMq, RabbitMqArgs
-from components.rds import Rds, RdsArgs
-from components.rds_plan import Windows
-from components.registry import Registry, RegistryArgs
-from components.search_service import Access, SearchService, SearchServiceArgs
-from components.secrets import Secrets, SecretsArgs
-from components.storage import Storage, StorageArgs
-from components.waf import Waf, WafArgs
-from stacks import figures
+from components.alarms import Alarms
+from components.backup import Backup
+from components.cluster_autoscaler import ClusterAutoscaler
+from components.dns import Dns
+from components.domain import Domain
+from components.eks import Eks
+from components.elasticache import ElastiCache
+from components.ingress import Ingress
+from components.kms import Kms
+from components.load_balancer_controller import LoadBalancerController
+from components.network import Network
+from components.opensearch import OpenSearch
+from components.rabbitmq import RabbitMq
+from components.rds import Rds
+from components.registry import Registry
+from components.search_service import SearchService
+from components.secrets import Secrets
+from components.storage import Storage
+from components.waf import Waf
+from stacks.arguments import Arguments
 from stacks.config import StackConfig
 from stacks.peer import AnyPeer, Peer
 
@@ -58,151 +56,20 @@ def build(cfg: StackConfig, peer: AnyPeer, *, stack: str) -> Mapping[str, pulumi
     values = random.Provider("random")
     opts = pulumi.ResourceOptions(providers=[cloud, values])
 
-    windows = Windows(backup=cfg.database.backup_window, maintenance=cfg.database.maintenance_window)
-    keys = Kms(
-        "keys",
-        KmsArgs(
-            account_id=cfg.account_id, region=cfg.region, role=cfg.role, replica_of=peer.key_arns, locked=cfg.locked
-        ),
-        opts,
-    )
-    alarms = Alarms(
-        "alarms",
-        AlarmsArgs(
-            account_id=cfg.account_id,
-            key=keys["messages"],
-            page=cfg.alarms.page,
-            ticket=cfg.alarms.ticket,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    network = Network(
-        "network",
-        NetworkArgs(
-            account_id=cfg.account_id,
-            region=cfg.region,
-            cidr=str(cfg.network.cidr),
-            zones=cfg.network.zones,
-            flow_log_key=keys["logs"],
-            alarms_topic=alarms["ticket"],
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    storage = Storage(
-        "storage",
-        StorageArgs(
-            account_id=cfg.account_id,
-            region=cfg.region,
-            key=keys["data"],
-            replicate_from=figures.bucket_source(peer, away) if cfg.failover else None,
-            alarms_topic=alarms["ticket"],
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    secrets = Secrets(
-        "secrets",
-        SecretsArgs(key=keys["secrets"], role=cfg.role, shared=peer.secrets, locked=cfg.locked),
-        opts,
-    )
-    database = Rds(
-        "database",
-        RdsArgs(
-            account_id=cfg.account_id,
-            role=cfg.role,
-            network=network,
-            keys=keys,
-            alarms=alarms,
-            instance_class=cfg.database.primary.instance_class,
-            replica_class=cfg.database.replicas.instance_class,
-            replicas=cfg.database.replicas.count,
-            engine_version=cfg.database.engine_version,
-            replica_version=cfg.database.replicas.engine_version,
-            volume=figures.volume(cfg),
-            windows=windows,
-            source_arn=peer.database_arn,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    index = OpenSearch(
-        "opensearch",
-        OpenSearchArgs(
-            account_id=cfg.account_id,
-            role=cfg.role,
-            network=network,
-            keys=keys,
-            alarms=alarms,
-            storage=storage,
-            engine_version=cfg.opensearch.engine_version,
-            hot=figures.nodes(cfg.opensearch.hot),
-            master_type=cfg.opensearch.master_type,
-            volume=figures.index_volume(cfg),
-            warm=figures.nodes(cfg.opensearch.warm),
-            coordinators=figures.nodes(cfg.opensearch.coordinators),
-            cold=cfg.opensearch.cold,
-            leader=figures.index_leader(peer, away),
-            off_peak_start=cfg.opensearch.off_peak_start,
-            service_linked_role=cfg.opensearch.service_linked_role,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    cache = ElastiCache(
-        "cache",
-        ElastiCacheArgs(
-            account_id=cfg.account_id,
-            # A further standby has a cache of its own: a datastore has few members, and what is asked there is cached
-            # there.
-            role=cfg.role if cfg.failover else "primary",
-            network=network,
-            keys=keys,
-            alarms=alarms,
-            node_type=cfg.cache.node_type,
-            engine_version=cfg.cache.engine_version,
-            shards=cfg.cache.shards,
-            replicas=cfg.cache.replicas,
-            global_id=peer.cache_global_id if cfg.failover else None,
-            events=cfg.alarms.ticket,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    registry = Registry(
-        "registry",
-        RegistryArgs(
-            account_id=cfg.account_id,
-            region=cfg.region,
-            key=keys["data"],
-            repositories=figures.repositories(cfg),
-            replicate_from=figures.image_source(peer, away) if cfg.failover else None,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    cluster = Eks(
-        "cluster",
-        EksArgs(
-            account_id=cfg.account_id,
-            network=network,
-            keys=keys,
-            alarms=alarms,
-            version=cfg.kubernetes.version,
-            admin_role_arns=cfg.kubernetes.admin_role_arns,
-            general=figures.pool(cfg.kubernetes.general),
-            brokers=figures.broker_pool(cfg),
-            indexing=figures.pool(cfg.kubernetes.indexing),
-            architecture=cfg.kubernetes.architecture,
-            release_version=cfg.kubernetes.node_release,
-            observability=cfg.kubernetes.container_insights,
-            # Not the stack's own tag: what the cluster starts is in no state, and must not look like an orphan.
-            tags=cfg.tags.by_key(),
-            locked=cfg.locked,
-        ),
-        opts,
-    )
+    give = Arguments(cfg, peer, away)
+
+    keys = Kms("keys", give.kms(), opts)
+    alarms = Alarms("alarms", give.alarms(keys), opts)
+    network = Network("network", give.network(keys, alarms), opts)
+
+    storage = Storage("storage", give.storage(keys, alarms), opts)
+    secrets = Secrets("secrets", give.secrets(keys), opts)
+    database = Rds("database", give.rds(network, keys, alarms), opts)
+    index = OpenSearch("opensearch", give.opensearch(network, keys, alarms, storage), opts)
+    cache = ElastiCache("cache", give.elasticache(network, keys, alarms), opts)
+
+    registry = Registry("registry", give.registry(keys), opts)
+    cluster = Eks("cluster", give.eks(network, keys, alarms), opts)
     # Nobody can do anything in it before its administrators, nodes and add-ons are there.
     objects = kubernetes.Provider(
         "kubernetes",
@@ -211,139 +78,33 @@ def build(cfg: StackConfig, peer: AnyPeer, *, stack: str) -> Mapping[str, pulumi
         opts=pulumi.ResourceOptions(depends_on=[cluster]),
     )
     inside = pulumi.ResourceOptions(providers=[cloud, values, objects])
-    ClusterAutoscaler(
-        "cluster-autoscaler",
-        ClusterAutoscalerArgs(image=cfg.kubernetes.cluster_autoscaler, network=network, cluster=cluster),
-        inside,
-    )
-    queue = RabbitMq(
-        "queue",
-        RabbitMqArgs(
-            role=cfg.role,
-            network=network,
-            cidr=str(cfg.network.cidr),
-            keys=keys,
-            alarms=alarms,
-            broker=figures.broker(cfg),
-            maintenance=cfg.broker.maintenance,
-            locked=cfg.locked,
-        ),
-        inside,
-    )
-    domain = Domain(
-        "domain",
-        DomainArgs(name=cfg.domain, region=cfg.region, role=cfg.role, zone_id=peer.zone_id, locked=cfg.locked),
-        opts,
-    )
-    ingress = Ingress(
-        "ingress",
-        IngressArgs(
-            network=network,
-            domain=domain,
-            storage=storage,
-            alarms=alarms,
-            port=cfg.service.http_port,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    Waf(
-        "waf",
-        WafArgs(
-            region=cfg.region,
-            ingress=ingress,
-            keys=keys,
-            alarms=alarms,
-            requests_per_address=cfg.waf.requests_per_address,
-            upload_paths=cfg.waf.upload_paths,
-            locked=cfg.locked,
-        ),
-        opts,
-    )
-    dns = Dns(
-        "dns",
-        DnsArgs(
-            region=cfg.region,
-            role=cfg.role,
-            domain=domain,
-            ingress=ingress,
-            alarms=alarms,
-            metrics_provider=away,
-            metrics_topics=peer.alarm_topics,
-            writes=cfg.failover,
-        ),
-        opts,
-    )
-    controller = LoadBalancerController(
-        "load-balancer",
-        LoadBalancerControllerArgs(
-            image=cfg.kubernetes.load_balancer_controller,
-            network=network,
-            cluster=cluster,
-            target_groups=list(ingress.target_group_arns.values()),
-            namespace=cfg.kubernetes.namespace,
-        ),
-        inside,
-    )
+    ClusterAutoscaler("cluster-autoscaler", give.autoscaler(network, cluster), inside)
+    queue = RabbitMq("queue", give.rabbitmq(network, keys, alarms), inside)
+
+    domain = Domain("domain", give.domain(), opts)
+    ingress = Ingress("ingress", give.ingress(network, domain, storage, alarms), opts)
+    Waf("waf", give.waf(ingress, keys, alarms), opts)
+    dns = Dns("dns", give.dns(domain, ingress, alarms), opts)
+
+    controller = LoadBalancerController("load-balancer", give.controller(network, cluster, ingress), inside)
     search = SearchService(
         "search",
-        SearchServiceArgs(
-            image=cfg.service.image,
-            cidr=str(cfg.network.cidr),
-            namespace=cfg.kubernetes.namespace,
-            roles=figures.roles(cfg),
-            settings={
-                "DATABASE_HOST": database.address,
-                "DATABASE_READERS": pulumi.Output.all(*database.reader_addresses).apply(",".join),
-                "DATABASE_NAME": database.database,
-                "OPENSEARCH_HOST": index.endpoint,
-                "CACHE_HOST": cache.address,
-                "CACHE_PORT": str(cache.port),
-                "CACHE_NAME": cache.identifier,
-                "CACHE_USER": cache.user,
-                "BROKER_HOST": queue.host,
-                "BROKER_PORT": str(queue.port),
-                "DOCUMENTS_BUCKET": storage.documents.name,
-            },
-            secrets={f"{name.upper().replace('-', '_')}_ARN": arn for name, arn in secrets.arns.items()},
-            access=Access(
-                account_id=cfg.account_id,
-                region=cfg.region,
-                cluster=cluster,
-                keys=keys,
-                documents=storage.documents,
-                search_arn=index.arn,
-                cache_arns=(cache.arn, cache.user_arn),
-            ),
+        give.search_service(
+            keys=keys,
+            storage=storage,
+            secrets=secrets,
+            database=database,
+            index=index,
+            cache=cache,
+            queue=queue,
+            cluster=cluster,
+            ingress=ingress,
             controller=controller,
-            target_groups=ingress.target_group_arns,
-            callers=figures.public_blocks(cfg),
-            broker_namespace="rabbitmq" if cfg.broker.kind == "cluster_operator" else "",
         ),
         inside,
     )
     # A standby that takes no writes has nothing of its own to back up, and no copies.
-    backup = (
-        Backup(
-            "backup",
-            BackupArgs(
-                account_id=cfg.account_id,
-                role=cfg.role,
-                network=network,
-                keys=keys,
-                alarms=alarms,
-                database=database,
-                storage=storage,
-                copies_of=figures.backup_source(peer, away),
-                windows=windows,
-                lock=VaultLock(cooling_off_days=cfg.backup.compliance_after_days),
-                locked=cfg.locked,
-            ),
-            opts,
-        )
-        if cfg.failover
-        else None
-    )
+    backup = Backup("backup", give.backup(network, keys, alarms, database, storage), opts) if cfg.failover else None
 
     shared = Peer(
         region=cfg.region,
