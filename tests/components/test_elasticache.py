@@ -116,7 +116,7 @@ def test_the_primary_is_what_the_requirement_asks_for(run: Any) -> None:
     }
     assert group.protect
     # What the global datastore changes in every region must not be changed here as well.
-    assert group.ignore_changes == ("engineVersion", "nodeType", "numNodeGroups")
+    assert group.ignore_changes == ("engineVersion", "nodeType", "numNodeGroups", "parameterGroupName")
 
 
 def test_a_standby_takes_from_the_datastore_what_it_may_not_set(follower: Any) -> None:
@@ -142,6 +142,7 @@ def test_the_primary_begins_a_global_datastore_and_survives_a_failover(run: Any)
         "primaryReplicationGroupId": "cache-0badcafe",
         "automaticFailoverEnabled": True,
         "engineVersion": "8.2",
+        "parameterGroupName": "cache",
         "cacheNodeType": "cache.r7g.xlarge",
         "numNodeGroups": 3,
     }
