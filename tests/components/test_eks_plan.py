@@ -79,6 +79,23 @@ def test_names_hold_no_region(zones: int) -> None:
     assert not any("us-east" in name for name in names)
 
 
+def test_a_fourth_zone_moves_nothing_that_is_settled() -> None:
+    """The subnets of a node group can never be changed: with those of a fourth zone it would be replaced."""
+    *steady, spot = plan_node_groups(ZONES[:4], general=general(min=24, desired=44, max=84), indexing=indexing())
+    assert spot.zones == tuple(ZONES[:3])
+    assert [group.zones for group in steady] == [(zone,) for zone in ZONES[:4]]
+
+
+def test_brokers_have_steady_nodes_of_their_own() -> None:
+    groups = plan_node_groups(ZONES[:3], general=general(), brokers=general(min=6, desired=6, max=9))
+    brokers = [group for group in groups if group.pool == "brokers"]
+    assert [group.name for group in brokers] == ["brokers-a", "brokers-b", "brokers-c"]
+    assert {(group.min, group.desired, group.max, group.spot) for group in brokers} == {(2, 2, 3, False)}
+    assert brokers[0].taints == [{"key": POOL_LABEL, "value": "brokers", "effect": "NO_SCHEDULE"}]
+    # The first of each pool waits for none: a bad image stops within its pool.
+    assert [group.after for group in brokers] == ["", "brokers-a", "brokers-b"]
+
+
 def test_indexing_alone_runs_on_capacity_that_can_be_taken_back() -> None:
     *steady, spot = plan_node_groups(ZONES[:3], general=general(), indexing=indexing())
     assert [(group.spot, group.taints, group.labels) for group in steady] == [(False, [], {POOL_LABEL: "general"})] * 3
