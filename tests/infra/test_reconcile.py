@@ -13,10 +13,12 @@ from infra import reconcile
 from infra.clouds import Cloud
 from infra.errors import PendingOperationsError
 from infra.finders import BY_TAG, FINDERS, WHOLE_ARN, _named
-from infra.inventory import LOOKS
+from infra.inventory import LOOKS, Region
+from infra.local.aws import TYPES
 from infra.plan import UNKNOWN, Change, Plan
 from infra.program import read_config
 from infra.reconcile import Leftover, Reconciler, _in_order
+from stacks.region import RESOURCE_TAG
 from tests.infra.stubbed import Believed, Stubbed, expect_tagged
 from tests.regions import STACKS, region
 
@@ -128,6 +130,22 @@ def test_a_listener_is_found_by_its_port(there: Stubbed) -> None:
     answer = {"Listeners": [{"ListenerArn": "arn:80", "Port": 80}, {"ListenerArn": "arn:443", "Port": 443}]}
     there.expect("elbv2", "describe_listeners", answer, LoadBalancerArn="arn:lb")
     assert FINDERS["aws:lb/listener:Listener"](there, {"loadBalancerArn": "arn:lb", "port": 443}) == "arn:443"
+
+
+def test_a_listener_rule_is_found_by_its_priority(there: Stubbed) -> None:
+    rules = [{"RuleArn": f"arn:{priority}", "Priority": priority} for priority in ("default", "100", "10")]
+    there.expect("elbv2", "describe_rules", {"Rules": rules}, ListenerArn="arn:https")
+    # Numbers in a state are floating.
+    inputs = {"listenerArn": "arn:https", "priority": 10.0}
+    assert FINDERS["aws:lb/listenerRule:ListenerRule"](there, inputs) == "arn:10"
+
+
+def test_a_global_datastore_is_found_by_what_follows_its_regions_prefix(there: Stubbed) -> None:
+    ids = ("ldgnf-not-cache-1", "ldgnf-cache-10", "ldgnf-cache-1")
+    answer = {"GlobalReplicationGroups": [{"GlobalReplicationGroupId": id} for id in ids]}
+    there.expect("elasticache", "describe_global_replication_groups", answer)
+    find = FINDERS["aws:elasticache/globalReplicationGroup:GlobalReplicationGroup"]
+    assert find(there, {"globalReplicationGroupIdSuffix": "cache-1"}) == "ldgnf-cache-1"
 
 
 def test_a_zone_is_found_by_name_and_comment_and_known_by_its_bare_id(there: Stubbed) -> None:
@@ -492,8 +510,41 @@ def test_the_id_follows_from_the_arn(token: str, arn: str, id: str) -> None:
     assert reconcile._id(token, arn) == id
 
 
-UNSEEN = frozenset({"aws:lb/listener:Listener", "aws:rds/eventSubscription:EventSubscription"})
-"""Tagged types that moto's tagging API does not show, and AWS's does."""
+UNSEEN = frozenset(
+    {
+        "aws:backup/plan:Plan",
+        "aws:ecr/repository:Repository",
+        "aws:eks/cluster:Cluster",
+        "aws:eks/nodeGroup:NodeGroup",
+        "aws:iam/role:Role",
+        "aws:iam/serviceLinkedRole:ServiceLinkedRole",
+        "aws:lb/listener:Listener",
+        "aws:lb/listenerRule:ListenerRule",
+        "aws:opensearch/domain:Domain",
+        "aws:rds/eventSubscription:EventSubscription",
+        "aws:rds/parameterGroup:ParameterGroup",
+        "aws:rds/subnetGroup:SubnetGroup",
+        "aws:route53/healthCheck:HealthCheck",
+        "aws:route53/zone:Zone",
+        "aws:wafv2/webAcl:WebAcl",
+    }
+)
+"""Tagged types that moto's tagging API does not show; AWS's shows most of them."""
+
+
+def _untold(deployment: Any, state: Mapping[str, Any]) -> set[str]:
+    """Executed types of which a resource has tags, and is not found by them."""
+    executed = {type_.token for type_ in TYPES if type_.executed}
+    regions = {item["inputs"]["region"] for item in state["resources"] if item["type"] == "pulumi:providers:aws"}
+    answers = [Region(name, deployment.stack, deployment.cloud).tagged() for name in regions]
+    told = {tags.get(RESOURCE_TAG) for answer in answers for tags in answer.values()}
+    return {
+        item["type"]
+        for item in state["resources"]
+        if item["type"] in executed
+        and "tagsAll" in item["outputs"]
+        and f"{item['type'].removeprefix('aws:')}::{item['urn'].rpartition('::')[2]}" not in told
+    }
 
 
 @pytest.mark.engine
@@ -503,6 +554,7 @@ def test_what_the_state_lost_is_adopted_or_deleted_on_request(local_cloud: Any) 
     deployment.up()
     there = local_cloud.holds()
     state = deployment.state()
+    assert sorted(_untold(deployment, state)) == sorted(UNSEEN)
     lost: dict[str, dict[str, Any]] = {}
     needed = {urn for item in state["resources"] for urn in (*item.get("dependencies", ()), item.get("parent", ""))}
     for item in state["resources"]:

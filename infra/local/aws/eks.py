@@ -126,7 +126,7 @@ CLUSTER = Type(
         ),
     ],
     recorded=frozenset({"forceUpdateVersion"}),
-    shows={"enabledClusterLogTypes": "logging.clusterLogging[?enabled].types | [0]"},
+    shows={"enabledClusterLogTypes": "logging.clusterLogging[?enabled].types | [0] || `[]`"},
     tagging=_TAGS,
     outputs={
         "certificateAuthority": "certificateAuthority",
@@ -381,7 +381,12 @@ LAUNCH_TEMPLATE = Type(
     delete=[Call("DeleteLaunchTemplate", fixed=_TEMPLATE)],
     settings=[Setting(_VERSION, switches=("updateDefaultVersion",), at_create=False, apply=_new_version)],
     recorded=frozenset({"updateDefaultVersion"}),
-    shows={"blockDeviceMappings": _devices, "tagSpecifications": _tag_specifications},
+    shows={
+        "blockDeviceMappings": _devices,
+        "tagSpecifications": _tag_specifications,
+        # A version that was made without them has none at all.
+        "vpcSecurityGroupIds": "LaunchTemplateData.SecurityGroupIds || `[]`",
+    },
     tagging=dataclasses.replace(
         ec2_tags("launch-template"),
         get=Call("DescribeTags", (), fixed={"Filters": [{"Name": "resource-id", "Values": ["{id}"]}]}, at="Tags"),

@@ -87,6 +87,8 @@ LOGGING = Type(
     upsert=True,
     read=Call("GetLoggingConfiguration", fixed=_LOGGED),
     delete=[Call("DeleteLoggingConfiguration", fixed=_LOGGED)],
+    # What was taken away is not in the answer at all.
+    shows={"redactedFields": "LoggingConfiguration.RedactedFields || `[]`"},
     validate=logging_rules,
     missing=_MISSING,
     note="moto writes no logs",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from infra.finders import FINDERS
 from infra.local.aws.cloud import AwsError
 from infra.local.resource import Props
-from infra.finders import FINDERS
 from tests.infra.local.aws.cases_mq import MQ
 from tests.infra.local.aws.world import Place, World, checked, make, ref
 from tests.infra.stubbed import Stubbed
