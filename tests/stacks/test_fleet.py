@@ -92,6 +92,20 @@ def test_a_third_region_is_one_more_file(write: Write, fleet: Fleet) -> None:
             "db.m7g.2xlarge and db.m7g.4xlarge",
             "after promotion",
         ),
+        (
+            {"opensearch.engine_version": "OpenSearch_3.1"},
+            "opensearch.engine_version",
+            "OpenSearch_3.1 and OpenSearch_3.3",
+            "upgraded before it",
+        ),
+        ({"cache.engine_version": "9.0"}, "cache.engine_version", "9.0 and 8.2", "members of a Global Datastore"),
+        ({"cache.shards": 4}, "cache.shards", "4 and 3", "members of a Global Datastore"),
+        (
+            {"opensearch.service_linked_role": True},
+            "opensearch.service_linked_role",
+            "true",
+            "two stacks would make it",
+        ),
         # As much memory, fewer vCPUs.
         (
             {"database.primary.instance_class": "db.r7g.2xlarge"},
