@@ -82,7 +82,7 @@ class NetworkConfig(Strict):
     zones: tuple[str, ...] = Field(
         min_length=3,
         max_length=4,
-        description="availability zones, three or four of the region; a fourth comes last, since addresses follow the order",
+        description="availability zones, three or four; a fourth comes last, since addresses follow the order",
     )
 
     def _faults(self) -> Iterator[Fault]:
