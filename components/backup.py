@@ -33,8 +33,7 @@ from components.backup_plan import (
     plan_rules,
     plan_trust,
 )
-from components.errors import ArgsError
-from components.kms import DataClass, Kms, Role, check_account_id
+from components.kms import DataClass, Kms, Role, check_account_id, check_follows
 from components.network import Network
 from components.rds import Rds
 from components.rds_plan import WINDOWS, Windows
@@ -115,18 +114,9 @@ class BackupArgs:
 
     def __post_init__(self) -> None:
         check_account_id(self.account_id)
-        if self.role == "primary" and self.copies_of is not None:
-            raise ArgsError(
-                "copies_of is given to a primary region",
-                why="it follows nobody",
-                remedy="Set role to standby, or leave copies_of out",
-            )
-        if self.role == "standby" and self.copies_of is None:
-            raise ArgsError(
-                "copies_of is not given to a standby region",
-                why="its vault would stay empty",
-                remedy="Bring the primary region up first",
-            )
+        check_follows(
+            self.role, "copies_of", self.copies_of, leads="it follows nobody", follows="its vault would stay empty"
+        )
         self.lock.check(self.retention)
         check_windows(self.windows or WINDOWS[self.role])
 

@@ -15,28 +15,18 @@ Whether it works is seen from outside: pods that wait for a node raise the alarm
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes.core.v1 import PodSpecArgsDict
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgsDict
-from pulumi_kubernetes.networking.v1 import NetworkPolicySpecArgsDict
+from pulumi_kubernetes.core.v1 import ContainerArgsDict
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgsDict
 
+from components.controller import LOOK, Controller, plan_pod
 from components.eks import Eks
-from components.eks_plan import POOL_LABEL, SERVICE_CIDR, PoolName
+from components.eks_plan import POOL_LABEL, PoolName
 from components.kms import Policy
 from components.network import Network
-from components.search_service_plan import (
-    HTTPS,
-    NOT_THE_INTERNET,
-    POD_IDENTITY_AGENT,
-    check_image,
-    cluster_dns,
-    pod_security_labels,
-    port,
-)
+from components.pods import check_image, internet
 
 #: Its namespace, and its objects in it; also the lock by which one pod of it works at a time (source, main.go).
 NAME = "cluster-autoscaler"
@@ -45,13 +35,8 @@ STATUS = f"{NAME}-status"
 #: Where it reads which groups to try first; the name is fixed (source, expander/priority).
 PRIORITIES = f"{NAME}-priority-expander"
 
-LABELS = {"app.kubernetes.io/name": NAME}
-
 #: One works, and the other takes over 15 s after it falls silent. Without either, pods stay where they are.
 REPLICAS = 2
-
-#: No account of any node; the image runs as any user.
-USER_ID = 65534
 
 #: Where it answers probes and gives its metrics (source, flags.go).
 PORT = 8085
@@ -106,91 +91,46 @@ class ClusterAutoscaler(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ClusterAutoscalerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("docsearch:cluster_autoscaler:ClusterAutoscaler", name, None, opts)
-        self._prefix, self._args = name, args
-        namespace = kubernetes.core.v1.Namespace(
-            name, metadata={"name": NAME, "labels": pod_security_labels()}, opts=pulumi.ResourceOptions(parent=self)
+        cluster, region = args.cluster, args.network.region
+        controller = Controller(
+            self,
+            name,
+            NAME,
+            network=args.network,
+            cluster=cluster,
+            policy=cluster.name.apply(lambda known: json.dumps(plan_scaling(known, region=region), sort_keys=True)),
+            rules=CLUSTER_RULES,
+            # The network has no private endpoint for EC2 Auto Scaling, which is asked once a minute.
+            needs=[internet()],
         )
-        self._first: list[pulumi.Resource] = [namespace]
-        self._first += [
-            kubernetes.networking.v1.NetworkPolicy(
-                f"{name}-{policy}", metadata=_metadata(policy), spec=spec, opts=self._child()
-            )
-            for policy, spec in plan_policies(args.network.cidr).items()
-        ]
+        controller.allow(name, NAME, OWN_RULES, labels=controller.labels)
         priorities = kubernetes.core.v1.ConfigMap(
             f"{name}-priorities",
-            metadata=_metadata(PRIORITIES),
+            metadata=controller.metadata(PRIORITIES),
             data={"priorities": plan_priorities(FIRST)},
-            opts=self._child(),
+            opts=controller.child(),
         )
-        account = kubernetes.core.v1.ServiceAccount(
-            name, metadata=_metadata(NAME), automount_service_account_token=False, opts=self._child()
-        )
-        self._pods([*self._rights(), self._identity(), priorities, account])
-        self.register_outputs({"namespace": self.namespace})
-
-    def _child(self, *, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._first, *after])
-
-    def _rights(self) -> list[pulumi.Resource]:
-        """What it may do in the cluster."""
-        alone = pulumi.ResourceOptions(parent=self)
-        name, cluster, own = self._prefix, plan_binding("ClusterRole"), plan_binding("Role")
-        return [
-            kubernetes.rbac.v1.ClusterRole(name, metadata={"name": NAME}, rules=CLUSTER_RULES, opts=alone),
-            kubernetes.rbac.v1.ClusterRoleBinding(name, metadata={"name": NAME}, opts=alone, **cluster),
-            kubernetes.rbac.v1.Role(name, metadata=_metadata(NAME), rules=OWN_RULES, opts=self._child()),
-            kubernetes.rbac.v1.RoleBinding(name, metadata=_metadata(NAME), opts=self._child(), **own),
-        ]
-
-    def _identity(self) -> pulumi.Resource:
-        """Its rights in AWS, there before its pods start."""
-        region, cluster = self._args.network.region, self._args.cluster
-        return cluster.pod_role(
-            self._prefix,
-            namespace=NAME,
-            service_account=NAME,
-            policy=cluster.name.apply(lambda known: json.dumps(plan_scaling(known, region=region), sort_keys=True)),
-            parent=self,
-        )
-
-    def _pods(self, before: Sequence[pulumi.Resource]) -> None:
-        args, metadata = self._args, _metadata(NAME)
         flags: list[pulumi.Input[str]] = [
-            pulumi.Output.concat("--cluster-name=", args.cluster.name),
-            args.cluster.name.apply(lambda known: f"--node-group-auto-discovery=asg:tag={','.join(plan_tags(known))}"),
+            pulumi.Output.concat("--cluster-name=", cluster.name),
+            cluster.name.apply(lambda known: f"--node-group-auto-discovery=asg:tag={','.join(plan_tags(known))}"),
             *plan_flags(),
         ]
-        pod = plan_pod(args.image, flags, region=args.network.region)
-        kubernetes.apps.v1.Deployment(
-            self._prefix,
-            metadata=metadata,
-            spec={
-                "replicas": REPLICAS,
-                "revision_history_limit": 5,
-                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
-                "selector": {"match_labels": LABELS},
-                "template": {"metadata": {"labels": LABELS}, "spec": pod},
-            },
-            opts=self._child(after=before),
-        )
-        kubernetes.policy.v1.PodDisruptionBudget(
-            self._prefix,
-            metadata=metadata,
-            spec={
-                "selector": {"match_labels": LABELS},
-                "max_unavailable": 1,
-                "unhealthy_pod_eviction_policy": "AlwaysAllow",
-            },
-            opts=self._child(),
-        )
+        container: ContainerArgsDict = {
+            "name": "autoscaler",
+            "image": args.image,
+            # The image has no entry point, which arguments alone would be given to.
+            "command": [f"/{NAME}"],
+            "args": flags,
+            # Without it, it would ask the metadata of its node, which answers no pod.
+            "env": [{"name": "AWS_REGION", "value": region}],
+        }
+        # It holds every pod and node, and every instance type that EC2 has. It is not alive when its loop has stood
+        # still for ten minutes, or failed for 15.
+        probe = "/health-check"
+        pod = plan_pod(NAME, container, memory="600Mi", port=PORT, ready=probe, live=probe)
+        controller.run(pod, replicas=REPLICAS, after=[priorities])
+        self.register_outputs({"namespace": self.namespace})
 
-
-def _metadata(name: str) -> ObjectMetaArgsDict:
-    return {"name": name, "namespace": NAME, "labels": LABELS}
-
-
-LOOK = ["get", "list", "watch"]
 
 #: In the whole cluster. What it may look at is what its scheduler weighs: it waits for all of it before it starts, so
 #: one right too few and it does nothing at all (source, utils/kubernetes/listers.go, simulator/framework).
@@ -238,14 +178,6 @@ OWN_RULES: list[PolicyRuleArgsDict] = [
     {"api_groups": [""], "resources": ["configmaps"], "verbs": ["create", "list", "watch"]},
     {"api_groups": [""], "resources": ["configmaps"], "resource_names": [STATUS], "verbs": CHANGE},
 ]
-
-
-def plan_binding(kind: str) -> dict[str, Any]:
-    """Gives the autoscaler the rights of its role of this kind: ``role_ref`` and ``subjects`` of a binding."""
-    return {
-        "role_ref": {"api_group": "rbac.authorization.k8s.io", "kind": kind, "name": NAME},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAME}],
-    }
 
 
 def plan_tags(cluster: str) -> dict[str, str]:
@@ -337,99 +269,3 @@ def plan_flags() -> list[str]:
         # Why a node came or went, and no more.
         "--v=1",
     ]
-
-
-def plan_pod(image: str, flags: Sequence[pulumi.Input[str]], *, region: str) -> PodSpecArgsDict:
-    """Its pod."""
-    return {
-        "service_account_name": NAME,
-        # It works through the cluster's API.
-        "automount_service_account_token": True,
-        "enable_service_links": False,
-        # On a full cluster it must find a place, or no node would ever be added.
-        "priority_class_name": "system-cluster-critical",
-        "termination_grace_period_seconds": 30,
-        "security_context": {
-            "run_as_non_root": True,
-            "run_as_user": USER_ID,
-            "run_as_group": USER_ID,
-            "fs_group": USER_ID,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
-        "topology_spread_constraints": [
-            {
-                "topology_key": "topology.kubernetes.io/zone",
-                "max_skew": 1,
-                "when_unsatisfiable": "DoNotSchedule",
-                "node_taints_policy": "Honor",
-                "label_selector": {"match_labels": LABELS},
-                "match_label_keys": ["pod-template-hash"],
-            }
-        ],
-        "containers": [
-            {
-                "name": "autoscaler",
-                "image": image,
-                "image_pull_policy": "IfNotPresent",
-                # The image has no entry point, which arguments alone would be given to.
-                "command": [f"/{NAME}"],
-                "args": list(flags),
-                # Without it, it would ask the metadata of its node, which answers no pod.
-                "env": [{"name": "AWS_REGION", "value": region}],
-                "ports": [{"name": "probes", "container_port": PORT, "protocol": "TCP"}],
-                # It holds every pod and node, and every instance type that EC2 has.
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "600Mi"},
-                    "limits": {"memory": "600Mi"},
-                },
-                "security_context": {
-                    "allow_privilege_escalation": False,
-                    "read_only_root_filesystem": True,
-                    "run_as_non_root": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "readiness_probe": {
-                    "http_get": {"path": "/health-check", "port": "probes"},
-                    "period_seconds": 10,
-                    "failure_threshold": 3,
-                },
-                # It fails when its loop has stood still for ten minutes, or failed for 15.
-                "liveness_probe": {
-                    "http_get": {"path": "/health-check", "port": "probes"},
-                    "initial_delay_seconds": 30,
-                    "period_seconds": 10,
-                    "failure_threshold": 6,
-                },
-            }
-        ],
-    }
-
-
-def plan_policies(cidr: str) -> dict[str, NetworkPolicySpecArgsDict]:
-    """What its namespace lets in (nothing) and out, by name of the policy.
-
-    Args:
-        cidr: The VPC's addresses.
-    """
-    return {
-        "deny-all": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
-        "allow-needs": {
-            "pod_selector": {},
-            "policy_types": ["Egress"],
-            "egress": [
-                {"to": [cluster_dns()], "ports": [port(53, "UDP"), port(53)]},
-                {"to": [{"ip_block": {"cidr": POD_IDENTITY_AGENT}}], "ports": [port(80)]},
-                # AWS's API, through private endpoints, and the cluster's: a node's network agent sees a packet before
-                # the address of a Service is translated.
-                {
-                    "to": [{"ip_block": {"cidr": block}} for block in (cidr, SERVICE_CIDR)],
-                    "ports": [port(HTTPS)],
-                },
-                # The network has no private endpoint for EC2 Auto Scaling, which is asked once a minute.
-                {
-                    "to": [{"ip_block": {"cidr": "0.0.0.0/0", "except_": list(NOT_THE_INTERNET)}}],
-                    "ports": [port(HTTPS)],
-                },
-            ],
-        },
-    }

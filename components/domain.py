@@ -12,7 +12,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.errors import ArgsError
-from components.kms import Role
+from components.kms import Role, check_follows
 
 #: How long resolvers keep a validation or CAA record, s. Nobody follows these to a region.
 TTL_SECONDS = 300
@@ -88,18 +88,9 @@ class DomainArgs:
 
     def __post_init__(self) -> None:
         plan_hosts(self.name, self.region)
-        if self.role == "primary" and self.zone_id is not None:
-            raise ArgsError(
-                "zone_id is given to a primary region",
-                why="it makes the zone",
-                remedy="Set role to standby, or leave zone_id out",
-            )
-        if self.role == "standby" and self.zone_id is None:
-            raise ArgsError(
-                "zone_id is not given to a standby region",
-                why="all regions answer in one zone",
-                remedy="Bring the primary region up first",
-            )
+        check_follows(
+            self.role, "zone_id", self.zone_id, leads="it makes the zone", follows="all regions answer in one zone"
+        )
 
 
 class Domain(pulumi.ComponentResource):

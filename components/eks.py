@@ -43,7 +43,7 @@ from components.eks_policies import (
 )
 from components.errors import ArgsError
 from components.kms import Kms, check_account_id
-from components.network import RETENTION_DAYS, Network
+from components.network import Network, check_retention
 
 #: What EKS lets an administrator do: everything, in every namespace.
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
@@ -125,11 +125,7 @@ class EksArgs:
             )
         if not 1 <= self.max_unavailable_percent <= 100:
             raise ArgsError(f"max_unavailable_percent is {self.max_unavailable_percent}", why="EKS takes 1 to 100")
-        if self.log_retention_days not in RETENTION_DAYS:
-            raise ArgsError(
-                f"log_retention_days is {self.log_retention_days}",
-                why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
-            )
+        check_retention("log_retention_days", self.log_retention_days)
         self.addons()
         self.node_groups()
 

@@ -51,8 +51,8 @@ from components.elasticache_plan import (
     plan_parameters,
 )
 from components.errors import ArgsError
-from components.kms import Kms, Role, check_account_id
-from components.network import RETENTION_DAYS, Network
+from components.kms import Kms, Role, check_account_id, check_follows
+from components.network import Network, check_retention
 
 #: Seeding another region and moving shards take longer than the provider's 60 and 40 minutes.
 TIMEOUTS = pulumi.CustomTimeouts(create="2h", update="3h", delete="1h")
@@ -110,28 +110,19 @@ class ElastiCacheArgs:
 
     def __post_init__(self) -> None:
         check_account_id(self.account_id)
-        if self.role == "primary" and self.global_id is not None:
-            raise ArgsError(
-                "global_id is given to a primary region",
-                why="it leads a global datastore of its own",
-                remedy="Set role to standby, or leave global_id out",
-            )
-        if self.role == "standby" and self.global_id is None:
-            raise ArgsError(
-                "global_id is not given to a standby region",
-                why="its cache is a member of the primary region's global datastore",
-                remedy="Bring the primary region up first",
-            )
+        check_follows(
+            self.role,
+            "global_id",
+            self.global_id,
+            leads="it leads a global datastore of its own",
+            follows="its cache is a member of the primary region's global datastore",
+        )
         if not 1 <= self.snapshot_days <= MAX_SNAPSHOT_DAYS:
             raise ArgsError(
                 f"snapshot_days is {self.snapshot_days}",
                 why=f"ElastiCache keeps snapshots 1 to {MAX_SNAPSHOT_DAYS} days",
             )
-        if self.log_retention_days not in RETENTION_DAYS:
-            raise ArgsError(
-                f"log_retention_days is {self.log_retention_days}",
-                why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
-            )
+        check_retention("log_retention_days", self.log_retention_days)
         for address in self.events:
             if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address):
                 raise ArgsError(f"events names {address!r}", why="it is no e-mail address")

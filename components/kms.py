@@ -60,6 +60,29 @@ def check_account_id(account_id: str) -> None:
         )
 
 
+def check_follows(role: Role, name: str, value: object, *, leads: str, follows: str) -> None:
+    """Refuses what a standby takes of its primary, if a primary is given it or a standby is not.
+
+    Args:
+        role: Of the region.
+        name: Of the argument.
+        value: What it is given; ``None`` for nothing.
+        leads: Why a primary takes none.
+        follows: Why a standby needs it.
+
+    Raises:
+        ArgsError: Role and argument do not agree.
+    """
+    if role == "primary" and value is not None:
+        raise ArgsError(
+            f"{name} is given to a primary region", why=leads, remedy=f"Set role to standby, or leave {name} out"
+        )
+    if role == "standby" and value is None:
+        raise ArgsError(
+            f"{name} is not given to a standby region", why=follows, remedy="Bring the primary region up first"
+        )
+
+
 def plan_key_policy(data_class: DataClass, *, account_id: str, region: str) -> Policy:
     """Who may use a key, beyond those that the account's own IAM policies allow.
 

@@ -26,26 +26,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from pulumi_kubernetes.apiextensions.v1 import CustomResourceDefinitionSpecArgsDict, JSONSchemaPropsArgsDict
-from pulumi_kubernetes.core.v1 import PodSpecArgsDict
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgsDict
-from pulumi_kubernetes.networking.v1 import NetworkPolicySpecArgsDict
+from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgsDict
 
 from components import target_group_crd
+from components.controller import LOOK, Controller, plan_binding, plan_pod
 from components.eks import Eks
-from components.eks_plan import SERVICE_CIDR
 from components.errors import ArgsError
 from components.kms import Policy
 from components.network import Network
-from components.search_service_plan import (
-    HTTPS,
-    LABEL,
-    POD_IDENTITY_AGENT,
-    check_image,
-    cluster_dns,
-    pod_security_labels,
-    port,
-)
+from components.pods import DNS_LABEL, check_image
 
 #: Its namespace, and its objects in it.
 NAME = "load-balancer-controller"
@@ -56,13 +46,8 @@ WATCHER = f"{NAME}-watcher"
 #: The Secret with its certificate.
 CERTIFICATE = f"{NAME}-certificate"
 
-LABELS = {"app.kubernetes.io/name": NAME}
-
 #: With one zone lost and one pod being replaced, one is left.
 REPLICAS = 3
-
-#: No account of any node; the image sets none that could be checked.
-USER_ID = 65534
 
 #: Where it answers probes (AWS Load Balancer Controller, "Controller command line flags").
 PROBE_PORT = 61779
@@ -98,7 +83,7 @@ class LoadBalancerControllerArgs:
         check_image(self.image)
         if not self.target_groups:
             raise ArgsError("target_groups are none", why="the controller would have nothing to do")
-        if not re.fullmatch(LABEL, self.namespace):
+        if not re.fullmatch(DNS_LABEL, self.namespace):
             raise ArgsError(f"namespace is {self.namespace!r}", why="it must be a DNS label")
         if self.namespace == NAME:
             raise ArgsError(f"namespace is {NAME!r}", why="it is the controller's own")
@@ -115,114 +100,54 @@ class LoadBalancerController(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: LoadBalancerControllerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("docsearch:load_balancer_controller:LoadBalancerController", name, None, opts)
-        self._prefix, self._args = name, args
-        namespace = kubernetes.core.v1.Namespace(
-            name, metadata={"name": NAME, "labels": pod_security_labels()}, opts=pulumi.ResourceOptions(parent=self)
+        network = args.network
+        controller = Controller(
+            self,
+            name,
+            NAME,
+            network=network,
+            cluster=args.cluster,
+            policy=pulumi.Output.all(*args.target_groups).apply(
+                lambda arns: json.dumps(plan_registration(arns), sort_keys=True)
+            ),
+            rules=CLUSTER_RULES,
         )
-        self._first: list[pulumi.Resource] = [namespace]
-        self._first += [
-            kubernetes.networking.v1.NetworkPolicy(
-                f"{name}-{policy}", metadata=_metadata(policy), spec=spec, opts=self._child()
-            )
-            for policy, spec in plan_policies(args.network.cidr).items()
-        ]
-        before = [*self._definitions(), *self._rights(), self._identity(), self._certificate()]
-        account = kubernetes.core.v1.ServiceAccount(
-            name, metadata=_metadata(NAME), automount_service_account_token=False, opts=self._child()
-        )
-        self._pods([*before, account])
-        self.register_outputs({"namespace": self.namespace})
-
-    def _child(self, *, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._first, *after])
-
-    def _definitions(self) -> list[pulumi.Resource]:
+        controller.allow(f"{name}-leader", LEADER, LEADER_RULES)
         alone = pulumi.ResourceOptions(parent=self)
-        return [
+        watcher = kubernetes.rbac.v1.ClusterRole(
+            f"{name}-watcher", metadata={"name": WATCHER}, rules=WATCHER_RULES, opts=alone
+        )
+        definitions = [
             kubernetes.apiextensions.v1.CustomResourceDefinition(
-                f"{self._prefix}-{plural}",
-                metadata={"name": f"{plural}.{target_group_crd.GROUP}"},
-                spec=spec,
-                opts=alone,
+                f"{name}-{plural}", metadata={"name": f"{plural}.{target_group_crd.GROUP}"}, spec=spec, opts=alone
             )
             for plural, spec in plan_definitions().items()
         ]
-
-    def _rights(self) -> list[pulumi.Resource]:
-        """What it may do in the cluster; what in the namespace that it watches, is bound there (`plan_watch`)."""
-        alone = pulumi.ResourceOptions(parent=self)
-        leader: ObjectMetaArgsDict = {"name": LEADER, "namespace": NAME}
-        return [
-            kubernetes.rbac.v1.ClusterRole(self._prefix, metadata={"name": NAME}, rules=CLUSTER_RULES, opts=alone),
-            kubernetes.rbac.v1.ClusterRoleBinding(
-                self._prefix, metadata={"name": NAME}, opts=alone, **plan_binding("ClusterRole", NAME)
-            ),
-            kubernetes.rbac.v1.ClusterRole(
-                f"{self._prefix}-watcher", metadata={"name": WATCHER}, rules=WATCHER_RULES, opts=alone
-            ),
-            kubernetes.rbac.v1.Role(f"{self._prefix}-leader", metadata=leader, rules=LEADER_RULES, opts=self._child()),
-            kubernetes.rbac.v1.RoleBinding(
-                f"{self._prefix}-leader", metadata=leader, opts=self._child(), **plan_binding("Role", LEADER)
-            ),
-        ]
-
-    def _identity(self) -> pulumi.Resource:
-        """Its rights in AWS, there before its pods start."""
-        return self._args.cluster.pod_role(
-            self._prefix,
-            namespace=NAME,
-            service_account=NAME,
-            policy=pulumi.Output.all(*self._args.target_groups).apply(
-                lambda arns: json.dumps(plan_registration(arns), sort_keys=True)
-            ),
-            parent=self,
-        )
-
-    def _certificate(self) -> kubernetes.core.v1.Secret:
-        seed = random.RandomPassword(
-            f"{self._prefix}-certificate", length=64, special=False, opts=pulumi.ResourceOptions(parent=self)
-        )
-        return kubernetes.core.v1.Secret(
-            f"{self._prefix}-certificate",
-            metadata=_metadata(CERTIFICATE),
+        seed = random.RandomPassword(f"{name}-certificate", length=64, special=False, opts=alone)
+        certificate = kubernetes.core.v1.Secret(
+            f"{name}-certificate",
+            metadata=controller.metadata(CERTIFICATE),
             type="kubernetes.io/tls",
             string_data=seed.result.apply(self_signed),
-            opts=self._child(),
+            opts=controller.child(),
         )
-
-    def _pods(self, before: Sequence[pulumi.Resource]) -> None:
-        metadata, network = _metadata(NAME), self._args.network
         flags: list[pulumi.Input[str]] = [
-            pulumi.Output.concat("--cluster-name=", self._args.cluster.name),
+            pulumi.Output.concat("--cluster-name=", args.cluster.name),
             pulumi.Output.concat("--aws-vpc-id=", network.vpc_id),
-            *plan_flags(region=network.region, namespace=self._args.namespace),
+            *plan_flags(region=network.region, namespace=args.namespace),
         ]
-        kubernetes.apps.v1.Deployment(
-            self._prefix,
-            metadata=metadata,
-            spec={
-                "replicas": REPLICAS,
-                "revision_history_limit": 5,
-                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
-                "selector": {"match_labels": LABELS},
-                "template": {"metadata": {"labels": LABELS}, "spec": plan_pod(self._args.image, flags)},
-            },
-            opts=self._child(after=before),
-        )
-        kubernetes.policy.v1.PodDisruptionBudget(
-            self._prefix,
-            metadata=metadata,
-            spec={
-                "selector": {"match_labels": LABELS},
-                "max_unavailable": 1,
-                "unhealthy_pod_eviction_policy": "AlwaysAllow",
-            },
-            opts=self._child(),
-        )
-
-
-def _metadata(name: str) -> ObjectMetaArgsDict:
-    return {"name": name, "namespace": NAME, "labels": LABELS}
+        container: ContainerArgsDict = {
+            "name": "controller",
+            "image": args.image,
+            "args": flags,
+            "volume_mounts": [{"name": "certificate", "mount_path": CERTIFICATES, "read_only": True}],
+        }
+        pod: PodSpecArgsDict = {
+            **plan_pod(NAME, container, memory="256Mi", port=PROBE_PORT, ready="/readyz", live="/healthz"),
+            "volumes": [{"name": "certificate", "secret": {"secret_name": CERTIFICATE}}],
+        }
+        controller.run(pod, replicas=REPLICAS, after=[watcher, *definitions, certificate])
+        self.register_outputs({"namespace": self.namespace})
 
 
 def plan_definitions() -> dict[str, CustomResourceDefinitionSpecArgsDict]:
@@ -256,7 +181,6 @@ def plan_definitions() -> dict[str, CustomResourceDefinitionSpecArgsDict]:
     }
 
 
-LOOK = ["get", "list", "watch"]
 CHANGE = ["patch", "update"]
 
 #: In the whole cluster: what belongs to no namespace.
@@ -291,17 +215,9 @@ LEADER_RULES: list[PolicyRuleArgsDict] = [
 ]
 
 
-def plan_binding(kind: str, name: str) -> dict[str, Any]:
-    """Gives the controller the rights of a role: ``role_ref`` and ``subjects`` of a binding."""
-    return {
-        "role_ref": {"api_group": "rbac.authorization.k8s.io", "kind": kind, "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAME}],
-    }
-
-
 def plan_watch() -> dict[str, Any]:
     """What lets the controller work in a namespace: ``role_ref`` and ``subjects`` of a binding there."""
-    return plan_binding("ClusterRole", WATCHER)
+    return plan_binding("ClusterRole", WATCHER, to=NAME)
 
 
 def plan_registration(target_groups: Sequence[str]) -> Policy:
@@ -339,89 +255,6 @@ def plan_flags(*, region: str, namespace: str) -> list[str]:
         "--enable-wafv2=false",
         f"--feature-gates={','.join(f'{gate}=false' for gate in GATES)}",
     ]
-
-
-def plan_pod(image: str, flags: Sequence[pulumi.Input[str]]) -> PodSpecArgsDict:
-    """Its pod."""
-    return {
-        "service_account_name": NAME,
-        # It works through the cluster's API.
-        "automount_service_account_token": True,
-        "enable_service_links": False,
-        # As long as the cluster itself, and before what it serves.
-        "priority_class_name": "system-cluster-critical",
-        "termination_grace_period_seconds": 30,
-        "security_context": {
-            "run_as_non_root": True,
-            "run_as_user": USER_ID,
-            "run_as_group": USER_ID,
-            "fs_group": USER_ID,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
-        "topology_spread_constraints": [
-            {
-                "topology_key": "topology.kubernetes.io/zone",
-                "max_skew": 1,
-                "when_unsatisfiable": "DoNotSchedule",
-                "node_taints_policy": "Honor",
-                "label_selector": {"match_labels": LABELS},
-                "match_label_keys": ["pod-template-hash"],
-            }
-        ],
-        "containers": [
-            {
-                "name": "controller",
-                "image": image,
-                "image_pull_policy": "IfNotPresent",
-                "args": list(flags),
-                "ports": [{"name": "probes", "container_port": PROBE_PORT, "protocol": "TCP"}],
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "256Mi"},
-                    "limits": {"memory": "256Mi"},
-                },
-                "security_context": {
-                    "allow_privilege_escalation": False,
-                    "read_only_root_filesystem": True,
-                    "run_as_non_root": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "volume_mounts": [{"name": "certificate", "mount_path": CERTIFICATES, "read_only": True}],
-                "readiness_probe": {
-                    "http_get": {"path": "/readyz", "port": "probes"},
-                    "period_seconds": 10,
-                    "failure_threshold": 3,
-                },
-                "liveness_probe": {
-                    "http_get": {"path": "/healthz", "port": "probes"},
-                    "initial_delay_seconds": 30,
-                    "period_seconds": 10,
-                    "failure_threshold": 6,
-                },
-            }
-        ],
-        "volumes": [{"name": "certificate", "secret": {"secret_name": CERTIFICATE}}],
-    }
-
-
-def plan_policies(cidr: str) -> dict[str, NetworkPolicySpecArgsDict]:
-    """What its namespace lets in (nothing) and out, by name of the policy."""
-    return {
-        "deny-all": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
-        "allow-needs": {
-            "pod_selector": {},
-            "policy_types": ["Egress"],
-            "egress": [
-                {"to": [cluster_dns()], "ports": [port(53, "UDP"), port(53)]},
-                {"to": [{"ip_block": {"cidr": POD_IDENTITY_AGENT}}], "ports": [port(80)]},
-                # AWS's API, through private endpoints, and the cluster's: a node's network agent sees a packet before
-                # the address of a Service is translated.
-                {
-                    "to": [{"ip_block": {"cidr": block}} for block in (cidr, SERVICE_CIDR)],
-                    "ports": [port(HTTPS)],
-                },
-            ],
-        },
-    }
 
 
 def self_signed(seed: str) -> Mapping[str, str]:

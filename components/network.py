@@ -47,6 +47,23 @@ RETENTION_DAYS = frozenset(
 PRIVATE_RANGES = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
+def check_retention(name: str, days: int) -> None:
+    """Refuses a time that CloudWatch Logs does not offer.
+
+    Args:
+        name: Of the argument.
+        days: How long logs are kept.
+
+    Raises:
+        ArgsError: It is not one of ``RETENTION_DAYS``.
+    """
+    if days not in RETENTION_DAYS:
+        raise ArgsError(
+            f"{name} is {days}",
+            why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
     """What the network of a region needs.
@@ -93,11 +110,7 @@ class NetworkArgs:
                     remedy=f"Name them {self.region}a, {self.region}b, ...",
                 )
         plan_subnets(self.block, self.zones)
-        if self.flow_log_retention_days not in RETENTION_DAYS:
-            raise ArgsError(
-                f"flow_log_retention_days is {self.flow_log_retention_days}",
-                why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
-            )
+        check_retention("flow_log_retention_days", self.flow_log_retention_days)
 
     @property
     def block(self) -> IPv4Network:

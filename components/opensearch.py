@@ -20,8 +20,8 @@ import pulumi_random as random
 
 from components.alarms import Alarms, watch
 from components.errors import ArgsError
-from components.kms import Kms, Role, check_account_id
-from components.network import RETENTION_DAYS, Network
+from components.kms import Kms, Role, check_account_id, check_follows
+from components.network import Network, check_retention
 from components.opensearch_alarms import NAMESPACE, plan_alarms
 from components.opensearch_plan import (
     LOGS,
@@ -137,29 +137,20 @@ class OpenSearchArgs:
 
     def __post_init__(self) -> None:
         check_account_id(self.account_id)
-        if self.role == "primary" and self.leader is not None:
-            raise ArgsError(
-                "leader is given to a primary region",
-                why="it follows nobody",
-                remedy="Set role to standby, or leave leader out",
-            )
-        if self.role == "standby" and self.leader is None:
-            raise ArgsError(
-                "leader is not given to a standby region",
-                why="its domain follows the primary region's",
-                remedy="Bring the primary region up first",
-            )
+        check_follows(
+            self.role,
+            "leader",
+            self.leader,
+            leads="it follows nobody",
+            follows="its domain follows the primary region's",
+        )
         if self.leader is not None and self.leader.region == self.network.region:
             raise ArgsError(
                 f"leader is in {self.leader.region}",
                 why="a copy in the same region is lost with the original",
                 remedy="Point the standby at the primary's region",
             )
-        if self.log_retention_days not in RETENTION_DAYS:
-            raise ArgsError(
-                f"log_retention_days is {self.log_retention_days}",
-                why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
-            )
+        check_retention("log_retention_days", self.log_retention_days)
         self.plan()
         self.off_peak()
 

@@ -39,8 +39,6 @@ WARM_NODES = (2, 150)
 MAX_STORAGE_GIB = 3 * 2**20
 #: Longest domain name (API, DomainName), and what the random part takes of it: a hyphen and 8 hexadecimal digits.
 NAME_LENGTH, SUFFIX_LENGTH = 28, 9
-#: An off-peak window lasts that long; only its start can be chosen (guide, "Off-peak windows").
-OFF_PEAK_HOURS = 10
 
 #: Versions that CreateDomain takes (ListVersions, 2026) and standard support covers. With standby 1.3 would do.
 VERSIONS = ("2.11", "2.13", "2.15", "2.17", "2.19", "3.1", "3.3", "3.5")

@@ -35,14 +35,15 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgsDict
 
 from components import rabbitmq_crd
 from components.alarms import Alarms, watch
+from components.controller import plan_binding, plan_deployment
 from components.errors import ArgsError
 from components.kms import Kms, Role
 from components.network import Network
+from components.pods import pod_security_labels
 from components.rabbitmq_operator import (
     NAME,
     NAMESPACE,
     REPLICAS,
-    RESTRICTED,
     operator_labels,
     plan_cluster_policies,
     plan_definition,
@@ -244,7 +245,7 @@ class RabbitMq(pulumi.ComponentResource):
     def _namespace(self, name: str, *, stateful: bool) -> kubernetes.core.v1.Namespace:
         return kubernetes.core.v1.Namespace(
             f"{self._prefix}-{name}",
-            metadata={"name": name, "labels": RESTRICTED},
+            metadata={"name": name, "labels": pod_security_labels()},
             opts=self._child(stateful=stateful),
         )
 
@@ -289,16 +290,11 @@ class RabbitMq(pulumi.ComponentResource):
         operator = kubernetes.apps.v1.Deployment(
             f"{self._prefix}-operator",
             metadata=_named(NAME, NAMESPACE, operator_labels()),
-            spec={
-                "replicas": REPLICAS,
-                "revision_history_limit": 5,
-                "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
-                "selector": {"match_labels": operator_labels()},
-                "template": {
-                    "metadata": {"labels": operator_labels()},
-                    "spec": plan_operator_pod(spec.operator_image, namespace=spec.namespace),
-                },
-            },
+            spec=plan_deployment(
+                operator_labels(),
+                plan_operator_pod(spec.operator_image, namespace=spec.namespace),
+                replicas=REPLICAS,
+            ),
             opts=self._child(definition, account, *rights, *policies),
         )
         self._budget("operator", NAMESPACE, operator_labels(), own)
@@ -314,9 +310,8 @@ class RabbitMq(pulumi.ComponentResource):
         return kubernetes.rbac.v1.RoleBinding(
             f"{self._prefix}-{name}",
             metadata=metadata,
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": f"{NAME}-{name}"},
-            subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
             opts=self._child(role),
+            **plan_binding("Role", f"{NAME}-{name}", to=NAME, namespace=NAMESPACE),
         )
 
     def _budget(self, name: str, namespace: str, labels: Mapping[str, str], there: pulumi.Resource) -> None:

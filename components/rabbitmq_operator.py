@@ -10,14 +10,11 @@ from typing import cast
 from pulumi_kubernetes.apiextensions.v1 import CustomResourceDefinitionSpecArgsDict, JSONSchemaPropsArgsDict
 from pulumi_kubernetes.core.v1 import PodSpecArgsDict
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgsDict
-from pulumi_kubernetes.networking.v1 import (
-    NetworkPolicyPeerArgsDict,
-    NetworkPolicyPortArgsDict,
-    NetworkPolicySpecArgsDict,
-)
+from pulumi_kubernetes.networking.v1 import NetworkPolicyPortArgsDict, NetworkPolicySpecArgsDict
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgsDict
 
 from components import rabbitmq_crd
+from components.pods import closed_namespace, container_security, https, namespace_peer, pod_security, port, spread
 from components.rabbitmq_plan import METRICS_PORT, NODE_PORTS, PORT, ClusterSpec, node_labels
 
 #: Where the operator runs: nothing else does, so that its secrets are nobody else's.
@@ -25,10 +22,6 @@ NAMESPACE = "rabbitmq-system"
 NAME = "rabbitmq-cluster-operator"
 #: One works, the other waits for its lease.
 REPLICAS = 2
-
-#: By these a namespace refuses pods that do not meet ``restricted``; the operator's clusters do (Kubernetes, "Pod
-#: Security Admission").
-RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 #: Listens for the kubelet alone.
 _HEALTH_PORT = 8081
@@ -88,22 +81,8 @@ def plan_operator_pod(image: str, *, namespace: str) -> PodSpecArgsDict:
         "automount_service_account_token": True,
         "enable_service_links": False,
         "termination_grace_period_seconds": 10,
-        "security_context": {
-            "run_as_non_root": True,
-            "run_as_user": 1000,
-            "run_as_group": 1000,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
-        "topology_spread_constraints": [
-            {
-                "topology_key": "topology.kubernetes.io/zone",
-                "max_skew": 1,
-                "when_unsatisfiable": "DoNotSchedule",
-                "node_taints_policy": "Honor",
-                "label_selector": {"match_labels": operator_labels()},
-                "match_label_keys": ["pod-template-hash"],
-            }
-        ],
+        "security_context": pod_security(1000),
+        "topology_spread_constraints": [spread(operator_labels())],
         "containers": [
             {
                 "name": "operator",
@@ -124,12 +103,7 @@ def plan_operator_pod(image: str, *, namespace: str) -> PodSpecArgsDict:
                     "requests": {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "64Mi"},
                     "limits": {"memory": "256Mi", "ephemeral-storage": "128Mi"},
                 },
-                "security_context": {
-                    "allow_privilege_escalation": False,
-                    "read_only_root_filesystem": True,
-                    "run_as_non_root": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "security_context": container_security(),
                 "readiness_probe": {
                     "http_get": {"path": "/readyz", "port": _HEALTH_PORT},
                     "period_seconds": 10,
@@ -172,8 +146,8 @@ def plan_definition() -> CustomResourceDefinitionSpecArgsDict:
 
 
 def plan_operator_policies(cidr: str, service_cidr: str) -> dict[str, NetworkPolicySpecArgsDict]:
-    """What the operator's namespace lets in (nothing) and out, by name of the policy."""
-    return {"deny-all": _deny_all(), "allow-needs": _needs(cidr, service_cidr)}
+    """What the operator's namespace lets in (nothing) and out (the API server), by name of the policy."""
+    return closed_namespace(https(cidr, service_cidr))
 
 
 def plan_cluster_policies(
@@ -192,8 +166,8 @@ def plan_cluster_policies(
         {"protocol": "TCP", "port": first, "end_port": last} for first, last in NODE_PORTS
     ]
     policies: dict[str, NetworkPolicySpecArgsDict] = {
-        "deny-all": _deny_all(),
-        "allow-needs": _needs(cidr, service_cidr),
+        # The API server: nodes ask it who they are.
+        **closed_namespace(https(cidr, service_cidr)),
         "allow-nodes": {
             "pod_selector": nodes,
             "policy_types": ["Ingress", "Egress"],
@@ -207,39 +181,9 @@ def plan_cluster_policies(
     return policies
 
 
-def _deny_all() -> NetworkPolicySpecArgsDict:
-    return {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]}
-
-
-def _needs(cidr: str, service_cidr: str) -> NetworkPolicySpecArgsDict:
-    return {
-        "pod_selector": {},
-        "policy_types": ["Egress"],
-        "egress": [
-            {
-                "to": [
-                    {
-                        "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "kube-system"}},
-                        "pod_selector": {"match_labels": {"k8s-app": "kube-dns"}},
-                    }
-                ],
-                "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-            },
-            # The API server: nodes ask it who they are, and the operator does all its work there.
-            {
-                "to": [{"ip_block": {"cidr": block}} for block in (cidr, service_cidr)],
-                "ports": [{"protocol": "TCP", "port": 443}],
-            },
-        ],
-    }
-
-
-def _from_namespaces(pods: LabelSelectorArgsDict, namespaces: Sequence[str], port: int) -> NetworkPolicySpecArgsDict:
-    peers: list[NetworkPolicyPeerArgsDict] = [
-        {"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": name}}} for name in namespaces
-    ]
+def _from_namespaces(pods: LabelSelectorArgsDict, namespaces: Sequence[str], number: int) -> NetworkPolicySpecArgsDict:
     return {
         "pod_selector": pods,
         "policy_types": ["Ingress"],
-        "ingress": [{"from_": peers, "ports": [{"protocol": "TCP", "port": port}]}],
+        "ingress": [{"from_": [namespace_peer(name) for name in namespaces], "ports": [port(number)]}],
     }

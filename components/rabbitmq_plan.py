@@ -16,11 +16,12 @@ from components.alarms import Alarm
 from components.eks_plan import POOL_LABEL
 from components.errors import ArgsError
 from components.kms import Role
+from components.pods import DNS_LABEL, check_image
 
 #: AMQP over TLS; the listener in clear text is off.
 PORT = 5671
-#: The management API and Prometheus' metrics over TLS, where the cluster operator puts them.
-MANAGEMENT_PORT, METRICS_PORT = 15671, 15691
+#: Prometheus' metrics over TLS, where the cluster operator puts them.
+METRICS_PORT = 15691
 #: Node finder, node to node, and command line tools (RabbitMQ, "Networking and RabbitMQ", "Port Access").
 NODE_PORTS = ((4369, 4369), (25672, 25672), (35672, 35682))
 
@@ -34,9 +35,6 @@ MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_CHANNELS = 128
 #: Share of its memory at which a node stops publishers, before the kernel stops the node.
 MEMORY_WATERMARK = 0.6
-
-_DNS_LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-_PINNED = r"[^@\s]+@sha256:[0-9a-f]{64}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +75,7 @@ class ClusterSpec:
 
     def __post_init__(self) -> None:
         for what, image in {"image": self.image, "operator_image": self.operator_image}.items():
-            if not re.fullmatch(_PINNED, image):
-                raise ArgsError(
-                    f"the broker's {what} is {image!r}",
-                    why="a tag can be moved: what was tested and what runs would differ",
-                    remedy="Pin it as <repository>@sha256:<64 hexadecimal digits>",
-                )
+            check_image(image, name=f"the broker's {what}")
         if self.nodes not in (3, 5, 7):
             raise ArgsError(
                 f"the broker has {self.nodes} nodes",
@@ -116,7 +109,7 @@ class ClusterSpec:
             "scrapers": self.scrapers,
         }.items():
             for name in names:
-                if not re.fullmatch(_DNS_LABEL, name):
+                if not re.fullmatch(DNS_LABEL, name):
                     raise ArgsError(f"the broker's {what} is {name!r}", why="it must be a DNS label")
 
 

@@ -19,8 +19,8 @@ import pulumi_random as random
 
 from components.alarms import Alarms, watch
 from components.errors import ArgsError
-from components.kms import Kms, Role, check_account_id
-from components.network import RETENTION_DAYS, Network
+from components.kms import Kms, Role, check_account_id, check_follows
+from components.network import Network, check_retention
 from components.rds_plan import (
     BACKUP_RETENTION_DAYS,
     DATABASE,
@@ -99,28 +99,19 @@ class RdsArgs:
 
     def __post_init__(self) -> None:
         check_account_id(self.account_id)
-        if self.role == "primary" and self.source_arn is not None:
-            raise ArgsError(
-                "source_arn is given to a primary region",
-                why="it follows nobody",
-                remedy="Set role to standby, or leave source_arn out",
-            )
-        if self.role == "standby" and self.source_arn is None:
-            raise ArgsError(
-                "source_arn is not given to a standby region",
-                why="its database is a replica of the primary region's",
-                remedy="Bring the primary region up first",
-            )
+        check_follows(
+            self.role,
+            "source_arn",
+            self.source_arn,
+            leads="it follows nobody",
+            follows="its database is a replica of the primary region's",
+        )
         if self.monitoring_seconds not in MONITORING_SECONDS:
             raise ArgsError(
                 f"monitoring_seconds is {self.monitoring_seconds}",
                 why=f"Enhanced Monitoring measures every {', '.join(map(str, MONITORING_SECONDS))} s",
             )
-        if self.log_retention_days not in RETENTION_DAYS:
-            raise ArgsError(
-                f"log_retention_days is {self.log_retention_days}",
-                why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
-            )
+        check_retention("log_retention_days", self.log_retention_days)
         self.plan()
         self.parameters()
 

@@ -26,27 +26,24 @@ from components.eks import Eks
 from components.errors import ArgsError
 from components.kms import Kms, check_account_id
 from components.load_balancer_controller import LoadBalancerController, plan_watch
+from components.pods import DNS_LABEL, check_image, pod_security_labels
 from components.search_service_plan import (
     CANDIDATE,
     CONFIG_MAP,
     DOCUMENT,
     DRAIN_SECONDS,
     INDEX,
-    LABEL,
-    POD_IDENTITY_AGENT,
     SEARCH,
     VPC_PORTS,
     Candidate,
     Pool,
     Release,
     RoleSpec,
-    check_image,
     fingerprint,
     plan_network_policies,
     plan_pod,
     plan_releases,
     plan_scaling,
-    pod_security_labels,
     role_labels,
 )
 from components.search_service_rights import Things, plan_rights
@@ -56,7 +53,6 @@ __all__ = [
     "DOCUMENT",
     "DRAIN_SECONDS",
     "INDEX",
-    "POD_IDENTITY_AGENT",
     "SEARCH",
     "VPC_PORTS",
     "Access",
@@ -67,7 +63,6 @@ __all__ = [
     "SearchServiceArgs",
     "fingerprint",
     "plan_network_policies",
-    "pod_security_labels",
     "role_labels",
 ]
 
@@ -140,7 +135,7 @@ class SearchServiceArgs:
 
     def __post_init__(self) -> None:
         check_image(self.image)
-        if not re.fullmatch(LABEL, self.namespace):
+        if not re.fullmatch(DNS_LABEL, self.namespace):
             raise ArgsError(f"namespace is {self.namespace!r}", why="it must be a DNS label")
         self._check_variables()
         names = [role.name for role in self.roles]

@@ -8,26 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pulumi_kubernetes.autoscaling.v2 import HorizontalPodAutoscalerSpecArgsDict
-from pulumi_kubernetes.core.v1 import PodSpecArgsDict, ProbeArgsDict, TopologySpreadConstraintArgsDict
+from pulumi_kubernetes.core.v1 import PodSpecArgsDict, ProbeArgsDict
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgsDict
-from pulumi_kubernetes.networking.v1 import (
-    NetworkPolicyPeerArgsDict,
-    NetworkPolicyPortArgsDict,
-    NetworkPolicySpecArgsDict,
-)
+from pulumi_kubernetes.networking.v1 import NetworkPolicyPeerArgsDict, NetworkPolicySpecArgsDict
 
 from components.eks_plan import POOL_LABEL
 from components.errors import ArgsError
 from components.ingress import DEREGISTRATION_SECONDS, PORTS
+from components.pods import (
+    DNS_LABEL,
+    HTTPS,
+    check_image,
+    closed_namespace,
+    container_security,
+    credentials,
+    https,
+    internet,
+    namespace_peer,
+    pod_security,
+    port,
+    spread,
+)
 
 #: From the end of a pod to its last new request, s: the time in which the load balancer, and every node, learns of it.
 DRAIN_SECONDS = 15
-
-#: Where EKS Pod Identity gives out credentials on every node (EKS user guide, "Pod Identity agent").
-POD_IDENTITY_AGENT = "169.254.170.23/32"
-
-#: AWS services and OpenSearch.
-HTTPS = 443
 
 Need = Literal["database", "search", "cache", "broker", "documents"]
 
@@ -36,9 +40,6 @@ STORE_PORTS: Mapping[Need, int] = {"database": 5432, "search": HTTPS, "cache": 6
 
 #: What pods may open inside the VPC.
 VPC_PORTS = tuple(STORE_PORTS.values())
-
-#: Private networks, and the metadata service of a node, whose credentials are not the pods'.
-NOT_THE_INTERNET = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
 
 #: The user of the image: no account of any node.
 USER_ID = 10001
@@ -49,8 +50,6 @@ CONFIG_MAP = "settings"
 #: What a pod waits for beside its own probe: that the load balancer finds it healthy. The controller sets it for a pod
 #: that names its TargetGroupBinding (AWS Load Balancer Controller, "Pod readiness gate").
 READINESS_GATE = "target-health.elbv2.k8s.aws"
-
-LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
 #: Where the second version of a role gets its names from.
 CANDIDATE = "candidate"
@@ -135,7 +134,7 @@ class RoleSpec:
     candidate: Candidate | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(LABEL, self.name):
+        if not re.fullmatch(DNS_LABEL, self.name):
             raise ArgsError(f"a role is called {self.name!r}", why="it becomes a DNS label")
         if self.name.endswith(f"-{CANDIDATE}"):
             raise ArgsError(f"a role is called {self.name!r}", why="a candidate of a role is called so")
@@ -234,28 +233,9 @@ def plan_releases(role: RoleSpec, *, image: str) -> tuple[Release, ...]:
     return stable, Release(role, f"{role.name}-{CANDIDATE}", role.candidate.image, pods)
 
 
-def check_image(image: str) -> None:
-    """Refuses an image that is not pinned.
-
-    Raises:
-        ArgsError: It is not.
-    """
-    if not re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", image):
-        raise ArgsError(
-            f"image is {image!r}",
-            why="a tag can be moved: what was tested and what runs would differ",
-            remedy="Pin it as <repository>@sha256:<64 hexadecimal digits>",
-        )
-
-
 def fingerprint(settings: Mapping[str, str]) -> str:
     """A short digest of settings, the same whatever their order."""
     return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def pod_security_labels() -> dict[str, str]:
-    """By these a namespace refuses pods that do not meet ``restricted`` (Kubernetes, "Pod Security Admission")."""
-    return {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 
 def release_labels(name: str) -> dict[str, str]:
@@ -285,16 +265,10 @@ def plan_pod(release: Release, *, gates: Sequence[str] = ()) -> PodSpecArgsDict:
         "automount_service_account_token": False,
         "enable_service_links": False,
         "termination_grace_period_seconds": DRAIN_SECONDS + DEREGISTRATION_SECONDS + 15,
-        "security_context": {
-            "run_as_non_root": True,
-            "run_as_user": USER_ID,
-            "run_as_group": USER_ID,
-            "fs_group": USER_ID,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
+        "security_context": {**pod_security(USER_ID), "fs_group": USER_ID},
         "topology_spread_constraints": [
-            _spread(release, "topology.kubernetes.io/zone", "DoNotSchedule"),
-            _spread(release, "kubernetes.io/hostname", "ScheduleAnyway"),
+            spread(release.labels),
+            spread(release.labels, over="kubernetes.io/hostname", otherwise="ScheduleAnyway"),
         ],
         "containers": [
             {
@@ -317,12 +291,7 @@ def plan_pod(release: Release, *, gates: Sequence[str] = ()) -> PodSpecArgsDict:
                     },
                     "limits": {"memory": f"{role.memory_mib}Mi", "ephemeral-storage": "512Mi"},
                 },
-                "security_context": {
-                    "allow_privilege_escalation": False,
-                    "read_only_root_filesystem": True,
-                    "run_as_non_root": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "security_context": container_security(),
                 # The one place that it can write to.
                 "volume_mounts": [{"name": "tmp", "mount_path": "/tmp"}],  # noqa: S108 - the container's own
                 # A minute to start; until then the other two are silent.
@@ -356,19 +325,6 @@ def _probe(path: str, *, period: int, failures: int) -> ProbeArgsDict:
         "period_seconds": period,
         "timeout_seconds": 2,
         "failure_threshold": failures,
-    }
-
-
-def _spread(release: Release, key: str, otherwise: str) -> TopologySpreadConstraintArgsDict:
-    return {
-        "topology_key": key,
-        "max_skew": 1,
-        "when_unsatisfiable": otherwise,
-        # A lost zone's nodes are tainted, and must not keep pods from going to the others.
-        "node_taints_policy": "Honor",
-        "label_selector": {"match_labels": release.labels},
-        # Each rollout is spread by itself, or the old pods would decide where the new ones may go.
-        "match_label_keys": ["pod-template-hash"],
     }
 
 
@@ -417,18 +373,7 @@ def plan_network_policies(
         broker_namespace: Where the broker is, if it runs in the cluster.
         metrics_namespace: Whose pods may read metrics.
     """
-    policies: dict[str, NetworkPolicySpecArgsDict] = {
-        "deny-all": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
-        "allow-needs": {
-            "pod_selector": {},
-            "policy_types": ["Egress"],
-            "egress": [
-                {"to": [cluster_dns()], "ports": [port(53, "UDP"), port(53)]},
-                {"to": [{"ip_block": {"cidr": POD_IDENTITY_AGENT}}], "ports": [port(80)]},
-                {"to": [{"ip_block": {"cidr": cidr}}], "ports": [port(HTTPS)]},
-            ],
-        },
-    }
+    policies = closed_namespace(credentials(), https(cidr))
     for role in roles:
         # The load balancer calls pods from its own addresses, which no pod selector can name.
         peers: list[NetworkPolicyPeerArgsDict] = [
@@ -456,12 +401,7 @@ def plan_network_policies(
             policies[f"allow-{role.name}-out"] = {
                 "pod_selector": _pods(role),
                 "policy_types": ["Egress"],
-                "egress": [
-                    {
-                        "to": [{"ip_block": {"cidr": "0.0.0.0/0", "except_": list(NOT_THE_INTERNET)}}],
-                        "ports": [port(HTTPS)],
-                    }
-                ],
+                "egress": [internet()],
             }
     return policies
 
@@ -475,18 +415,3 @@ def _pods(role: RoleSpec) -> LabelSelectorArgsDict:
         "match_labels": {"app.kubernetes.io/name": "docsearch"},
         "match_expressions": [{"key": "app.kubernetes.io/component", "operator": "In", "values": names}],
     }
-
-
-def cluster_dns() -> NetworkPolicyPeerArgsDict:
-    """Where names are resolved."""
-    return {**namespace_peer("kube-system"), "pod_selector": {"match_labels": {"k8s-app": "kube-dns"}}}
-
-
-def namespace_peer(name: str) -> NetworkPolicyPeerArgsDict:
-    """All pods of a namespace."""
-    return {"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": name}}}
-
-
-def port(number: int, protocol: str = "TCP") -> NetworkPolicyPortArgsDict:
-    """One port of a network policy."""
-    return {"protocol": protocol, "port": number}

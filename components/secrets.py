@@ -14,7 +14,7 @@ import pulumi_aws as aws
 import pulumi_random as random
 
 from components.errors import ArgsError
-from components.kms import CustomerKey, Role
+from components.kms import CustomerKey, Role, check_follows
 
 #: 64 letters and digits hold 381 bits: more than any key derived from them uses.
 LENGTH = 64
@@ -90,18 +90,13 @@ class SecretsArgs:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ArgsError(f"secrets name {', '.join(repeated)} more than once", why="each is one secret")
-        if self.role == "primary" and self.shared is not None:
-            raise ArgsError(
-                "shared is given to a primary region",
-                why="it makes the values that the others copy",
-                remedy="Set role to standby, or leave shared out",
-            )
-        if self.role == "standby" and self.shared is None:
-            raise ArgsError(
-                "shared is not given to a standby region",
-                why="values of its own would not open what the primary signed",
-                remedy="Bring the primary region up first",
-            )
+        check_follows(
+            self.role,
+            "shared",
+            self.shared,
+            leads="it makes the values that the others copy",
+            follows="values of its own would not open what the primary signed",
+        )
 
 
 class Secrets(pulumi.ComponentResource):

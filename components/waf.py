@@ -13,10 +13,9 @@ import pulumi_aws as aws
 import pulumi_random as random
 
 from components.alarms import Alarm, Alarms, watch
-from components.errors import ArgsError
 from components.ingress import Ingress
 from components.kms import Kms
-from components.network import RETENTION_DAYS
+from components.network import check_retention
 from components.waf_plan import Rule, plan_rules, visibility
 
 #: Without it AWS refuses a log group as a firewall's log (WAF developer guide, "Logging destinations").
@@ -61,11 +60,7 @@ class WafArgs:
     locked: bool = True
 
     def __post_init__(self) -> None:
-        if self.log_retention_days not in RETENTION_DAYS:
-            raise ArgsError(
-                f"log_retention_days is {self.log_retention_days}",
-                why=f"CloudWatch Logs keeps logs for {', '.join(map(str, sorted(RETENTION_DAYS)))} days",
-            )
+        check_retention("log_retention_days", self.log_retention_days)
         self.rules()
 
     def rules(self) -> tuple[Rule, ...]:

@@ -7,12 +7,11 @@ are in standard support. Only the `aws` partition is in it: China and GovCloud n
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 _DATA: Final = json.loads(Path(__file__).with_name("offers.json").read_text(encoding="utf-8"))
 
@@ -109,19 +108,11 @@ INSTANCE_SIZES: Final[Mapping[str, InstanceSize]] = MappingProxyType(dict(_sizes
 """Size by instance class of any of the services; a class that the sources do not know is absent."""
 
 
-def architecture(instance_type: str) -> Literal["arm64", "x86_64"]:
-    """What images a node of an EC2 instance type runs: in a Graviton family's name, a `g` follows the generation."""
-    return "arm64" if re.match(r"[a-z]+\d+[a-z]*g", instance_type) else "x86_64"
-
-
 POSTGRES_VERSIONS: Final[tuple[str, ...]] = tuple(_DATA["versions"]["postgres"])
 """Minor versions of PostgreSQL that RDS still creates, in standard support, oldest first."""
 
 VALKEY_VERSIONS: Final[tuple[str, ...]] = tuple(_DATA["versions"]["valkey"])
 """Versions of Valkey that ElastiCache creates, oldest first; no end of support is announced for any."""
-
-REDIS_VERSIONS: Final[tuple[str, ...]] = tuple(_DATA["versions"]["redis"])
-"""Versions of Redis OSS that ElastiCache creates in standard support, oldest first. That of 6 ends on 2027-01-31."""
 
 OPENSEARCH_VERSIONS: Final[tuple[str, ...]] = (
     *("1.3", "2.11", "2.13", "2.15", "2.17", "2.19"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import ArgsError
-from components.kms import DATA_CLASSES, CustomerKey, DataClass, Kms, KmsArgs, plan_key_policy
+from components.kms import DATA_CLASSES, CustomerKey, DataClass, Kms, KmsArgs, check_follows, plan_key_policy
 
 ACCOUNT = "012345678901"
 KEY, REPLICA, ALIAS = "aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey", "aws:kms/alias:Alias"
@@ -164,3 +164,26 @@ def test_a_primary_that_replicates_is_refused() -> None:
 def test_an_unknown_role_is_refused() -> None:
     with pytest.raises(ArgsError, match="role is 'tertiary'"):
         primary(role="tertiary")
+
+
+@given(value=st.one_of(st.text(), st.integers(), st.lists(st.text())))
+def test_a_standby_alone_is_given_what_its_primary_has(value: Any) -> None:
+    # Also what is empty is given.
+    check_follows("standby", "leader", value, leads="", follows="")
+    check_follows("primary", "leader", None, leads="", follows="")
+    with pytest.raises(ArgsError):
+        check_follows("primary", "leader", value, leads="it follows nobody", follows="it would be empty")
+
+
+def test_a_role_that_does_not_agree_with_what_it_is_given_is_told_why() -> None:
+    because: Any = {"leads": "it follows nobody", "follows": "it would be empty"}
+    with pytest.raises(ArgsError) as error:
+        check_follows("primary", "leader", "index", **because)
+    assert str(error.value) == (
+        "leader is given to a primary region: it follows nobody. Set role to standby, or leave leader out."
+    )
+    with pytest.raises(ArgsError) as error:
+        check_follows("standby", "leader", None, **because)
+    assert str(error.value) == (
+        "leader is not given to a standby region: it would be empty. Bring the primary region up first."
+    )

@@ -5,10 +5,20 @@ from typing import Any
 
 import pulumi
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.errors import ArgsError
 from components.kms import CustomerKey
-from components.network import INTERFACE_SERVICES, Network, NetworkArgs, plan_flow_log_policy, plan_flow_log_trust
+from components.network import (
+    INTERFACE_SERVICES,
+    RETENTION_DAYS,
+    Network,
+    NetworkArgs,
+    check_retention,
+    plan_flow_log_policy,
+    plan_flow_log_trust,
+)
 from components.network_plan import GROUPS, plan_rules, plan_subnets
 
 ACCOUNT = "012345678901"
@@ -280,3 +290,21 @@ def test_outputs_are_what_other_components_ask_for(recorded: Any) -> None:
 def test_bad_input_is_refused_before_anything_is_built(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgsError, match=message):
         args(**changes)
+
+
+@given(days=st.integers(-1, 4000))
+def test_logs_are_kept_as_long_as_cloudwatch_can(days: int) -> None:
+    if days in RETENTION_DAYS:
+        check_retention("log_retention_days", days)
+    else:
+        with pytest.raises(ArgsError) as error:
+            check_retention("log_retention_days", days)
+        assert str(error.value) == (
+            f"log_retention_days is {days}: CloudWatch Logs keeps logs for 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, "
+            "365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653 days."
+        )
+
+
+@pytest.mark.parametrize("days", sorted(RETENTION_DAYS))
+def test_each_time_that_cloudwatch_offers_is_taken(days: int) -> None:
+    check_retention("log_retention_days", days)

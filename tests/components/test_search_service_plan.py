@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from components.errors import ArgsError
 from components.network_plan import FLOWS
+from components.pods import HTTPS, POD_IDENTITY_AGENT
 from components.search_service_plan import (
     DOCUMENT,
-    HTTPS,
     INDEX,
-    POD_IDENTITY_AGENT,
     SEARCH,
     STORE_PORTS,
     VPC_PORTS,

@@ -21,7 +21,6 @@ from stacks import offers
 OFFERS = Path(offers.__file__).with_name("offers.json")
 OTHER_PARTITIONS = ("cn-", "us-gov-")
 STANDARD_SUPPORT_FROM = 14  # RDS ended standard support of PostgreSQL 13 in February 2026
-REDIS_SUPPORT_FROM = 6  # ElastiCache ended standard support of Redis OSS 4 and 5 in January 2026
 NODE_FAMILIES = re.compile(r"(?:[cmrx](?:[5-9]|\d\d)|(?:t|i)(?:[3-9]|\d\d)|i[ms]\d)[a-z]*(?:-flex)?")
 
 #: Families of OpenSearch that EC2 does not have, and the EC2 family with the same vCPUs and memory (OpenSearch Service
@@ -106,16 +105,13 @@ def _postgres_versions() -> list[str]:
         for when, _ in _engine_rules("aws_rds_dbinstance/engine_version_deprecated.json", "postgres")
         for v in when["EngineVersion"]["enum"]
     }
-    return _from(STANDARD_SUPPORT_FROM, (v for v in known - gone if re.fullmatch(r"\d+\.\d+", v)))
+    minor = {v for v in known - gone if re.fullmatch(r"\d+\.\d+", v)}
+    return sorted((v for v in minor if _numeric(v)[0] >= STANDARD_SUPPORT_FROM), key=_numeric)
 
 
-def _cache_versions(engine: str, oldest: int) -> list[str]:
-    rules = _engine_rules("aws_elasticache_cachecluster/engine_version.json", engine)
-    return _from(oldest, {v for _, then in rules for v in then["EngineVersion"]["enum"]})
-
-
-def _from(oldest: int, versions: Iterable[str]) -> list[str]:
-    return sorted((v for v in versions if _numeric(v)[0] >= oldest), key=_numeric)
+def _valkey_versions() -> list[str]:
+    rules = _engine_rules("aws_elasticache_cachecluster/engine_version.json", "valkey")
+    return sorted({v for _, then in rules for v in then["EngineVersion"]["enum"]}, key=_numeric)
 
 
 def _orderable(versions: Iterable[str]) -> set[str]:
@@ -244,8 +240,7 @@ def current() -> dict[str, Any]:
         "source": f"cfn-lint {version('cfn-lint')} (classes, versions), moto {version('moto')} (zones, sizes)",
         "versions": {
             "postgres": _postgres_versions(),
-            "valkey": _cache_versions("valkey", 7),
-            "redis": _cache_versions("redis", REDIS_SUPPORT_FROM),
+            "valkey": _valkey_versions(),
         },
         "zones": {
             region: "".join(sorted(zone.name[-1] for zone in RegionsAndZonesBackend.zones[region]))
@@ -345,24 +340,13 @@ def test_previous_generations_and_other_engines_are_left_out() -> None:
     assert not nodes & {"m4", "c4", "t2", "i2", "p5", "g6", "inf2", "trn1", "hpc7g", "x1", "mac2", "cc2", "cr1"}
 
 
-def test_an_architecture_follows_from_the_name() -> None:
-    nodes = frozenset.union(*(offer.instance_types for offer in offers.REGIONS.values()))
-    known = {
-        name: _ec2_types()[name]["ProcessorInfo"]["SupportedArchitectures"] for name in nodes & _ec2_types().keys()
-    }
-    assert len(known) > 900
-    assert [name for name, supported in known.items() if offers.architecture(name) not in supported] == []
-
-
 def test_versions_are_in_standard_support_and_sorted() -> None:
     assert "17.11" in offers.POSTGRES_VERSIONS
     assert not [v for v in offers.POSTGRES_VERSIONS if _numeric(v)[0] < STANDARD_SUPPORT_FROM]
     assert {"7.2", "8.2", "9.0"} <= set(offers.VALKEY_VERSIONS)
-    assert not [v for v in offers.REDIS_VERSIONS if _numeric(v)[0] < REDIS_SUPPORT_FROM]
     for versions in (
         offers.POSTGRES_VERSIONS,
         offers.VALKEY_VERSIONS,
-        offers.REDIS_VERSIONS,
         offers.OPENSEARCH_VERSIONS,
         offers.RABBITMQ_VERSIONS,
         tuple(offers.KUBERNETES_SUPPORT),
