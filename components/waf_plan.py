@@ -159,7 +159,7 @@ def _bodies(paths: Sequence[str]) -> Rule:
         return Rule("bodies", suspect, len(labels), 403)
     # Decoded and normalized, or /v1/documents/../admin would be let through as an upload.
     taken = _matches({"uri_path": {}}, plan_below(paths), "URL_DECODE", "NORMALIZE_PATH")
-    elsewhere = {"not_statement": {"statements": [taken]}}
+    elsewhere = {"not_statement": {"statement": taken}}
     return Rule("bodies", {"and_statement": {"statements": [suspect, elsewhere]}}, len(labels) + 23, 403)
 
 

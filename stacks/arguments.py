@@ -27,7 +27,6 @@ from components.opensearch import Leader, OpenSearch, OpenSearchArgs
 from components.opensearch_plan import Nodes
 from components.opensearch_plan import Volume as IndexVolume
 from components.rabbitmq import RabbitMq, RabbitMqArgs
-from components.rabbitmq_operator import NAMESPACE as BROKER_NAMESPACE
 from components.rabbitmq_plan import AmazonSpec, ClusterSpec
 from components.rds import Rds, RdsArgs
 from components.rds_plan import Volume, Windows
@@ -317,7 +316,7 @@ class Arguments:
             controller=controller,
             target_groups=ingress.target_group_arns,
             callers=[str(subnet.block) for subnet in subnets if subnet.tier == "public"],
-            broker_namespace=BROKER_NAMESPACE if self.cfg.broker.kind == "cluster_operator" else "",
+            broker_namespace=ClusterSpec.namespace if self.cfg.broker.kind == "cluster_operator" else "",
         )
 
     def backup(self, network: Network, keys: Kms, alarms: Alarms, database: Rds, storage: Storage) -> BackupArgs:

@@ -108,7 +108,7 @@ def test_a_body_that_looks_like_an_attack_is_refused_where_no_documents_are_take
     assert len(labels) == sum(len(bodies) for _, _, _, bodies in GROUPS.values())
     assert "awswaf:managed:aws:core-rule-set:CrossSiteScripting_Body" in labels
     assert "awswaf:managed:aws:known-bad-inputs:Log4JRCE_Body" in labels
-    (taken,) = elsewhere["not_statement"]["statements"]
+    taken = elsewhere["not_statement"]["statement"]
     statement = taken["regex_match_statement"]
     assert statement["field_to_match"] == {"uri_path": {}}
     # Or a path that only begins like theirs would be let through.

@@ -222,6 +222,18 @@ def takes_tags(token: str) -> bool:
     return hasattr(getattr(getattr(aws, module), name), "tags")
 
 
+@pytest.mark.parametrize("stack", STACKS)
+def test_who_needs_the_broker_may_reach_the_namespace_in_which_it_runs(stack: str) -> None:
+    [broker] = region(stack).of("kubernetes:rabbitmq.com/v1beta1:RabbitmqCluster")
+    where = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": broker.inputs["metadata"]["namespace"]}}
+    }
+    for name in ("document", "index"):
+        its = region(stack).one("kubernetes:networking.k8s.io/v1:NetworkPolicy", f"search-allow-{name}-stores")
+        peers = [peer for rule in its.inputs["spec"]["egress"] for peer in rule["to"]]
+        assert where in peers
+
+
 def test_a_primary_shows_what_its_standbys_read_and_a_standby_does_not() -> None:
     prod, dr = (region(stack).result for stack in STACKS)
     assert set(prod) - set(dr) == {"peer", "peer_secrets"}

@@ -61,7 +61,7 @@ def capacity(statement: Any) -> int:
         transformations = [block.get("type") for block in shapes.blocks(value, "textTransformations")]
         total += 10 * sum(type_ not in (None, "NONE") for type_ in transformations)
         total += sum(map(capacity, shapes.blocks(value, "statements")))
-        total += capacity(value.get("scopeDownStatement"))
+        total += capacity(value.get("scopeDownStatement")) + capacity(value.get("statement"))
     return total
 
 
@@ -120,8 +120,12 @@ def _statement(statement: Mapping[str, Any]) -> Iterator[Failure]:
         known = isinstance(value.get("statements"), list)
         if known and name in ("andStatement", "orStatement") and len(inner) < 2:
             yield Failure("rules", f"{_ERROR} {name} needs two statements or more")
-        if known and name == "notStatement" and len(inner) != 1:
-            yield Failure("rules", f"{_ERROR} {name} takes one statement")
+        if name == "notStatement":
+            negated = value.get("statement")
+            if known or negated is None:
+                yield Failure("rules", f"{_ERROR} {name} takes one statement")
+            elif isinstance(negated, Mapping):
+                yield from _statement(negated)
         if name == "rateBasedStatement":
             yield from _rate(value)
         if name == "managedRuleGroupStatement" and len(shapes.blocks(value, "ruleActionOverrides")) > 100:

@@ -187,7 +187,7 @@ def _rules(limit: int) -> list[Props]:
         "ruleActionOverrides": [{"name": "GenericLFI_BODY", "actionToUse": {"count": {}}}],
     }
     refused = {"block": {"customResponse": {"responseCode": 429}}}
-    suspect = {"andStatement": {"statements": [body, {"notStatement": {"statements": [path]}}]}}
+    suspect = {"andStatement": {"statements": [body, {"notStatement": {"statement": path}}]}}
     return [
         {
             "name": "common",

@@ -34,7 +34,7 @@ GROUP_RULE = rule(GROUP, name="common", priority=1, action=None, overrideAction=
     [
         acl(rate(), GROUP_RULE),
         acl(rules=UNKNOWN, name=UNKNOWN, visibilityConfig=UNKNOWN),
-        acl(rule({"andStatement": {"statements": [LABEL, {"notStatement": {"statements": [LABEL]}}]}})),
+        acl(rule({"andStatement": {"statements": [LABEL, {"notStatement": {"statement": LABEL}}]}})),
         acl(rule({"andStatement": {"statements": UNKNOWN}})),
         acl(rate(aggregateKeyType="CONSTANT", scopeDownStatement=LABEL)),
         acl(description="docsearch - public load balancer"),
@@ -62,7 +62,7 @@ def test_web_acl_that_is_taken(said: Props) -> None:
         (acl(rate(aggregateKeyType="CONSTANT")), "needs a scope-down statement"),
         (acl(rule({"orStatement": {"statements": [LABEL]}})), "two statements or more"),
         (acl(rule({"notStatement": {"statements": [LABEL, LABEL]}})), "takes one statement"),
-        (acl(rule({"notStatement": {"statements": [{"orStatement": {"statements": []}}]}})), "two statements or more"),
+        (acl(rule({"notStatement": {"statement": {"orStatement": {"statements": []}}}})), "two statements or more"),
         (acl(rule({"regexMatchStatement": {"regexString": "a" * 513}})), "1 to 512 characters"),
         (
             acl({**GROUP_RULE, "statement": {"managedRuleGroupStatement": {"ruleActionOverrides": [{}] * 101}}}),
@@ -78,7 +78,7 @@ def test_web_acl_that_is_refused(said: Props, message: str) -> None:
 def test_capacity_is_counted_through_every_statement() -> None:
     regex = {"regexMatchStatement": {"textTransformations": [{"type": "URL_DECODE"}, {"type": "NONE"}]}}
     assert capacity(regex) == 13
-    assert capacity({"andStatement": {"statements": [regex, {"notStatement": {"statements": [LABEL]}}]}}) == 14
+    assert capacity({"andStatement": {"statements": [regex, {"notStatement": {"statement": LABEL}}]}}) == 14
     assert capacity({"rateBasedStatement": {"scopeDownStatement": regex}}) == 15
     assert capacity(GROUP) == 700
     assert capacity(UNKNOWN) == 0
