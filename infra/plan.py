@@ -43,7 +43,15 @@ UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 MASKED: Final = "[secret]"
 """How the engine shows a secret."""
 
+_SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+"""The key of what is no plain value: here, a secret as it stands in the state (pulumi sdk, `resource.SigKey`)."""
+
 _RANK: Final[Mapping[Op, int]] = {"replace": 4, "delete": 3, "create": 2, "update": 1, "same": 0}
+
+
+def is_secret(value: Any) -> bool:
+    """Whether a value stands for a secret: the engine masks it in inputs of the program and of the state alike."""
+    return bool(value == MASKED) or (isinstance(value, Mapping) and _SIGNATURE in value)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,9 @@ class Change:
         paths: Property paths that differ.
         replaced_by: Property paths that force the replacement.
         parent: URN of its parent; empty at the top.
-        protect: Whether Pulumi refuses to delete it.
+        protect: Whether Pulumi refuses to delete it afterwards (before, for a delete).
+        before: Its inputs before, as far as the engine shows them; empty for what is new.
+        protected_before: Whether Pulumi refused to delete it before.
     """
 
     urn: str
@@ -69,6 +79,8 @@ class Change:
     replaced_by: tuple[str, ...] = ()
     parent: str = ""
     protect: bool = False
+    before: Mapping[str, Any] = field(default_factory=dict)
+    protected_before: bool = False
 
     @property
     def name(self) -> str:
@@ -108,6 +120,8 @@ class Plan:
         changes = [
             {"urn": change.urn, "type": change.type, "op": change.op, "inputs": dict(change.inputs)}
             | ({"paths": list(change.paths)} if change.paths else {})
+            # What goes has the same inputs before, and what stays, too.
+            | ({"before": dict(change.before)} if change.before and change.op in ("update", "replace") else {})
             for change in self.changes
         ]
         return {
@@ -123,7 +137,7 @@ def read(events: Iterable[EngineEvent], *, stack: str, region: str, cloud: str) 
     """Make a plan of the engine's events.
 
     A resource may pass several times (a replacement is made of steps; a refresh says afterwards what it found): the
-    gravest operation counts, and the newest inputs are kept.
+    gravest operation counts, and of inputs and protection the newest are kept, before and after.
     """
     found: dict[str, Change] = {}
     for event in events:
@@ -134,7 +148,7 @@ def read(events: Iterable[EngineEvent], *, stack: str, region: str, cloud: str) 
         if change is None:
             continue
         known = found.get(change.urn)
-        found[change.urn] = change if known is None else _merged(known, change)
+        found[change.urn] = change if known is None else _merged(known, change, says=step.metadata.new is not None)
     return Plan(stack, region, cloud, tuple(found.values()))
 
 
@@ -155,10 +169,13 @@ def _change(step: Any) -> Change | None:
         or tuple(step.keys or ()),
         parent=(state.parent or "") if state else "",
         protect=bool(state.protect) if state else False,
+        before=(step.old.inputs or {}) if step.old else {},
+        protected_before=bool(step.old.protect) if step.old else False,
     )
 
 
-def _merged(known: Change, change: Change) -> Change:
+def _merged(known: Change, change: Change, *, says: bool) -> Change:
+    """One change of two; `says` if the later one tells what comes after it."""
     return Change(
         urn=change.urn,
         type=change.type,
@@ -167,5 +184,7 @@ def _merged(known: Change, change: Change) -> Change:
         paths=change.paths or known.paths,
         replaced_by=change.replaced_by or known.replaced_by,
         parent=change.parent or known.parent,
-        protect=change.protect or known.protect,
+        protect=change.protect if says else known.protect,
+        before=change.before or known.before,
+        protected_before=change.protected_before or known.protected_before,
     )

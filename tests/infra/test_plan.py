@@ -71,6 +71,7 @@ def test_the_steps_of_a_replacement_are_one_change_with_the_new_inputs(steps: li
     change = only(steps)
     assert change.op == "replace"
     assert change.inputs == {"a": 2}
+    assert change.before == {"a": 1}
     assert change.replaced_by == ("a",)
     assert change.parent == PARENT
 
@@ -87,6 +88,8 @@ def test_an_update_names_what_differs() -> None:
     diff = {"tags.owner": {"diffKind": "update"}, "enableDnsSupport": {"diffKind": "add"}}
     change = only([event("update", old={"a": 1}, new={"a": 2}, detailedDiff=diff, diffs=["tags", "enableDnsSupport"])])
     assert change.op == "update"
+    assert change.before == {"a": 1}
+    assert change.inputs == {"a": 2}
     assert change.paths == ("tags.owner", "enableDnsSupport")
     assert change.replaced_by == ()
 
@@ -101,6 +104,7 @@ def test_a_deleted_resource_shows_what_it_had() -> None:
     change = only([event("delete", old={"a": 1}), event("delete", old={"a": 1}, done=True)])
     assert change.op == "delete"
     assert change.inputs == {"a": 1}
+    assert change.before == {"a": 1}
 
 
 def test_what_stays_the_same_is_in_the_plan_and_changes_nothing() -> None:
@@ -132,12 +136,58 @@ def test_a_refresh_says_at_the_end_what_it_found() -> None:
     assert found.changes[0].inputs == {"a": 2}
 
 
-def test_protection_is_part_of_a_change() -> None:
-    step = event("same", old={}, new={})
-    assert step.resource_pre_event is not None
-    assert step.resource_pre_event.metadata.new is not None
-    step.resource_pre_event.metadata.new.protect = True
-    assert only([step]).protect
+def guarded(step: EngineEvent, *, before: bool, after: bool = False) -> EngineEvent:
+    """The step, with Pulumi's lock before and after."""
+    shown = step.resource_pre_event or step.res_outputs_event
+    assert shown is not None
+    for state, protect in ((shown.metadata.old, before), (shown.metadata.new, after)):
+        if state is not None:
+            state.protect = protect
+    return step
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("after", [True, False])
+def test_protection_is_part_of_a_change(before: bool, after: bool) -> None:
+    change = only([guarded(event("same", old={}, new={}), before=before, after=after)])
+    assert (change.protected_before, change.protect) == (before, after)
+
+
+@pytest.mark.parametrize("op", ["delete", "delete-replaced"])
+def test_what_goes_is_as_protected_as_it_was(op: str) -> None:
+    change = only([guarded(event(op, old={}), before=True)])
+    assert change.protected_before
+    assert change.protect
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_lock_that_comes_off_in_a_replacement_is_off_whatever_comes_first(order: int) -> None:
+    steps = [
+        guarded(event("create-replacement", old={}, new={}), before=True),
+        guarded(event("replace", old={}, new={}), before=True),
+        guarded(event("delete-replaced", old={}), before=True),
+    ]
+    change = only(steps[::order])
+    assert change.protected_before
+    assert not change.protect
+
+
+def test_what_a_refresh_found_is_what_was_before() -> None:
+    """The lock was taken off by hand; the program puts it back on."""
+    steps = [
+        event("refresh", old={"lock": True}, new={"lock": True}),
+        event("update", old={"lock": True}, new={"lock": False}, done=True),
+        event("update", old={"lock": False}, new={"lock": True}),
+    ]
+    change = only(steps)
+    assert change.before == {"lock": False}
+    assert change.inputs == {"lock": True}
+
+
+def test_something_new_was_nothing_before() -> None:
+    change = only(CREATED)
+    assert change.before == {}
+    assert not change.protected_before
 
 
 def test_other_events_are_no_changes() -> None:
@@ -163,6 +213,11 @@ def test_the_json_form_is_what_programs_were_promised() -> None:
             {"urn": other, "type": "aws:ec2/eip:Eip", "op": "same", "inputs": {"b": 1}},
         ],
     }
+
+
+def test_the_json_form_has_what_was_before_where_that_differs() -> None:
+    found = plan([*REPLACED, event("delete", urn=f"{VPC}-2", old={"b": 1})]).as_json()["changes"]
+    assert [change.get("before") for change in found] == [{"a": 1}, None]
 
 
 steps = st.tuples(st.sampled_from("abcd"), st.sampled_from(list(OpType)), st.booleans())

@@ -45,17 +45,23 @@ def cluster_rules(props: Props) -> Iterator[Failure]:
     if isinstance(network, Mapping):
         yield from _network(network)
     services = shapes.get(props, "kubernetesNetworkConfig.serviceIpv4Cidr")
-    if isinstance(services, str):
-        block = IPv4Network(services, strict=False)
-        if not 12 <= block.prefixlen <= 24 or not any(block.subnet_of(private) for private in _PRIVATE):
-            yield _refuse(
-                "kubernetesNetworkConfig",
-                f"serviceIpv4Cidr {services} must be between /12 and /24 and within 10.0.0.0/8, 172.16.0.0/12 or "
-                "192.168.0.0/16",
-            )
+    if isinstance(services, str) and not _is_service_block(services):
+        yield _refuse(
+            "kubernetesNetworkConfig",
+            f"serviceIpv4Cidr {services} must be between /12 and /24 and within 10.0.0.0/8, 172.16.0.0/12 or "
+            "192.168.0.0/16",
+        )
     parts = ("computeConfig.enabled", "storageConfig.blockStorage.enabled")
     if len({bool(shapes.get(props, part)) for part in parts}) > 1:
         yield _refuse("computeConfig", "compute, block storage and load balancing must be all enabled or all disabled")
+
+
+def _is_service_block(text: str) -> bool:
+    try:
+        block = IPv4Network(text, strict=False)
+    except ValueError:
+        return False
+    return 12 <= block.prefixlen <= 24 and any(block.subnet_of(private) for private in _PRIVATE)
 
 
 def _network(network: Mapping[str, Any]) -> Iterator[Failure]:
@@ -71,10 +77,21 @@ def _network(network: Mapping[str, Any]) -> Iterator[Failure]:
         yield _refuse("vpcConfig", "publicAccessCidrs may not be given while public endpoint access is disabled")
 
 
-def encryption_replaces(old: Props, new: Props) -> Iterator[str]:
-    """A cluster's Secrets are encrypted for ever: only a new one can do without."""
+def cluster_replaces(old: Props, new: Props) -> Iterator[str]:
+    """The properties whose change replaces a cluster, by their values (provider: `cluster.go`, CustomizeDiff)."""
+    # Secrets are encrypted for ever: only a new cluster can do without.
     if old.get("encryptionConfig") is not None and new.get("encryptionConfig") is None:
         yield "encryptionConfig"
+    ways = tuple(shapes.get(props, "vpcConfig.controlPlaneEgressMode") for props in (old, new))
+    if ways == ("CUSTOMER_ROUTED", "AWS_MANAGED"):
+        yield "vpcConfig.controlPlaneEgressMode"
+    before, after = (props.get("computeConfig") for props in (old, new))
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return
+    role, other = before.get("nodeRoleArn"), after.get("nodeRoleArn")
+    unused = not other and (after.get("enabled") is False or not after.get("nodePools"))
+    if role and role != other and not unused:
+        yield "computeConfig.nodeRoleArn"
 
 
 def node_group_rules(props: Props) -> Iterator[Failure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from infra.local.aws import shapes
 from infra.local.aws.cloud import Region
 from infra.local.aws.elasticache_rules import (
     global_group_rules,
@@ -238,11 +239,20 @@ def _actual_version(region: Region, props: Props, group: Any) -> Any:
 
 
 def _replaced(old: Props, new: Props) -> Iterable[str]:
-    """Back from Valkey, and back to an older version; a member of a global datastore has neither of its own."""
-    if old.get("engine") == "valkey" and new.get("engine") == "redis":
+    """The properties whose change replaces, by their values (provider: `replication_group.go`, CustomizeDiff).
+
+    Any other engine but Valkey for Redis, and back to an older version; a member of a global datastore has neither of
+    its own.
+    """
+    before, after = old.get("engine"), new.get("engine")
+    if before and after and before != after and (before, after) != ("redis", "valkey"):
         yield "engine"
     if version_of(new) and version_of(new) < version_of(old):
         yield "engineVersion"
+    if before == "redis" and version_of(old) and version_of(old) < (7, 0):
+        yield "transitEncryptionEnabled"
+    if shapes.blocks(old, "nodeGroupConfigurations") != shapes.blocks(new, "nodeGroupConfigurations"):
+        yield "nodeGroupConfigurations"
 
 
 REPLICATION_GROUP = Type(

@@ -73,6 +73,17 @@ def domain_replaces(old: Props, new: Props) -> Iterator[str]:
     for name in ("encryptAtRest", "nodeToNodeEncryption", "advancedSecurityOptions"):
         if _block(old, name).get("enabled") is True and _block(new, name).get("enabled") is False:
             yield name
+    # Elasticsearch learnt it with 6.7.
+    if after and not after.startswith("OpenSearch_") and _numbers(after) < (6, 7):
+        for name in ("encryptAtRest", "nodeToNodeEncryption"):
+            if _block(old, name).get("enabled") is False and _block(new, name).get("enabled") is True:
+                yield name
+    if old.get("ipAddressType") == "dualstack" and new.get("ipAddressType") not in (None, "dualstack"):
+        yield "ipAddressType"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def domain_rules(props: Props) -> Iterator[Failure]:

@@ -317,6 +317,8 @@ INSTANCE = Type(
         "replicas": lambda *_: None,
         "resourceId": "DbiResourceId",
         "status": "DBInstanceStatus",
+        # A replica takes it over, said or not.
+        "storageEncrypted": "StorageEncrypted",
         "username": "MasterUsername",
         "vpcSecurityGroupIds": "VpcSecurityGroups[].VpcSecurityGroupId",
     },

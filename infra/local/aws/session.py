@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from botocore.validate import ParamValidator
@@ -146,23 +146,40 @@ class AwsSession:
     def diff(self, ref: Ref, id: str, old_inputs: Props, old_outputs: Props, new: Props) -> Diff:
         plan = self._plan(ref)
         old = {key: value for key, value in old_inputs.items() if key != "tagsAll"}
+        forced = [*plan.type.replaces(old, new)] if plan.type.replaces is not None else []
         changes = [
-            Change(path, kind, self._replaces(plan, path, kind, old, new))
+            Change(path, kind, self._replaces(plan, path, kind, old, new) or _below(path, forced))
             for path, kind in Tree().changes(old, new)
-            if not self._filled_in(plan, path, kind, old_outputs, new) and not self._means_the_same(old, new, path)
+            if path != "region"
+            and (
+                _below(path, forced)
+                or not (self._filled_in(plan, path, kind, old_outputs, new) or self._means_the_same(old, new, path))
+            )
         ]
-        if plan.type.replaces is not None:
-            forced = set(plan.type.replaces(old, new))
-            changes = [
-                Change(change.path, change.kind, change.replaces or _bare(change.path).split(".")[0] in forced)
-                for change in changes
-            ]
+        changes += [Change(name, "delete", replaces=True) for name in self._left_out(plan, old, old_outputs, new)]
+        if "region" in plan.schema and self._moves(old, old_outputs, new):
+            changes.append(Change("region", "update", replaces=True))
         if plan.type.tagging is not None or "tags" in plan.schema:
             tags = self._all_tags(new)
             if not has_unknown(tags) and tags != old_outputs.get("tagsAll", tags):
                 changes.append(Change("tagsAll", "update"))
         named = plan.type.autoname and plan.type.autoname not in new.get("__defaults", ())
         return Diff(tuple(changes), delete_before_replace=bool(named) or plan.type.delete_first)
+
+    def _left_out(self, plan: Plan, old: Props, old_outputs: Props, new: Props) -> Iterator[str]:
+        """What AWS has, the program never said, and the provider takes for "no": it plans to replace the resource.
+
+        So it does with a replica that took its source's encryption over (`storageEncrypted` is optional, not computed
+        and forces a new resource).
+        """
+        for name in sorted(plan.facts.replaces.difference(plan.facts.computed, old, new)):
+            if old_outputs.get(name):
+                yield name
+
+    def _moves(self, old: Props, old_outputs: Props, new: Props) -> bool:
+        """Whether the resource would be in another region: one that is not given is the provider's."""
+        before = old.get("region") or old_outputs.get("region") or self.region.name
+        return bool(before != (new.get("region") or self.region.name))
 
     def _filled_in(self, plan: Plan, path: str, kind: str, old_outputs: Props, new: Props) -> bool:
         """Whether a program that says, or no longer says, what the provider had filled in leaves it as it is."""
@@ -179,9 +196,10 @@ class AwsSession:
         bare, rules = _bare(path), plan.facts.replaces
         if bare in rules:
             return True
-        # A block that comes or goes replaces when a member of it does.
-        value = next(iter(_at(old if kind == "delete" else new, bare.split("."))), None)
-        return kind != "update" and isinstance(value, dict) and any(f"{bare}.{name}" in rules for name in value)
+        # A block that comes or goes replaces when something in it does.
+        source, block = (old if kind == "delete" else new), f"{bare}."
+        inside = (rule for rule in rules if rule.startswith(block))
+        return kind != "update" and any(True for rule in inside for _ in _at(source, rule.split(".")))
 
     # create, update, delete
 
@@ -543,6 +561,12 @@ def _shown_at(answer: Any, path: str) -> Any:
         if value is not None:
             return value
     return None
+
+
+def _below(path: str, fields: Iterable[str]) -> bool:
+    """Whether a property path, its list indexes aside, is one of these or inside one."""
+    bare = _bare(path)
+    return any(bare == field or bare.startswith(f"{field}.") for field in fields)
 
 
 def _bare(path: str) -> str:

@@ -13,6 +13,7 @@ from infra.local.aws.eks import (
     NODE_GROUP,
     POD_IDENTITY_ASSOCIATION,
 )
+from infra.local.aws.eks_rules import cluster_replaces
 from infra.local.aws.model import Type
 from infra.local.resource import UNKNOWN, Props
 from tests.infra.local.aws.world import refusals
@@ -134,3 +135,36 @@ def test_what_is_refused(what: str, broken: dict[str, Any], message: str) -> Non
     reasons = refusals(type_, {**props, **broken})
     assert len(reasons) == 1
     assert message in reasons[0]
+
+
+COMPUTE = {"enabled": True, "nodePools": ["system"], "nodeRoleArn": ROLE}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "replaced"),
+    [
+        ({"nodeRoleArn": "other"}, {}, True),
+        ({}, {"nodeRoleArn": None}, True),
+        ({}, {"nodeRoleArn": None, "enabled": False}, False),
+        ({}, {"nodeRoleArn": None, "nodePools": []}, False),
+        ({"nodeRoleArn": None}, {}, False),
+        ({}, {}, False),
+    ],
+)
+def test_the_role_of_automatic_nodes_replaces_their_cluster(old: Props, new: Props, replaced: bool) -> None:
+    before, after = ({"computeConfig": {**COMPUTE, **said}} for said in (old, new))
+    assert [*cluster_replaces(before, after)] == ["computeConfig.nodeRoleArn"] * replaced
+    assert [*cluster_replaces(before, {})] == []
+
+
+def test_the_way_out_of_a_control_plane_goes_back_with_a_new_cluster_only() -> None:
+    ours, theirs = ({"vpcConfig": {"controlPlaneEgressMode": mode}} for mode in ("CUSTOMER_ROUTED", "AWS_MANAGED"))
+    assert [*cluster_replaces(ours, theirs)] == ["vpcConfig.controlPlaneEgressMode"]
+    assert [*cluster_replaces(theirs, ours)] == []
+    assert [*cluster_replaces(ours, {"vpcConfig": UNKNOWN})] == []
+
+
+@pytest.mark.parametrize("block", ["172.20.0.0", "172.20.0.0/33", "services"])
+def test_a_block_of_services_that_is_none(block: str) -> None:
+    (message,) = refusals(CLUSTER, {"kubernetesNetworkConfig": {"serviceIpv4Cidr": block}})
+    assert "must be between /12 and /24" in message

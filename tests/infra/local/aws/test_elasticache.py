@@ -171,6 +171,7 @@ def test_a_final_snapshot_is_taken(world: World) -> None:
         ({"numNodeGroups": 5, "replicasPerNodeGroup": 2, "nodeType": "cache.r7g.4xlarge"}, False),
         ({"kmsKeyId": "arn:other"}, True),
         ({"port": 6380}, True),
+        ({"transitEncryptionMode": "preferred"}, False),
     ],
     ids=str,
 )

@@ -208,3 +208,28 @@ def test_parameters_that_are_taken() -> None:
 def test_names_that_are_reserved() -> None:
     assert "do not begin with default" in refusals(elasticache.PARAMETER_GROUP, {"name": "default.valkey8"})[0]
     assert "is reserved" in refusals(elasticache.SUBNET_GROUP, {"name": "Default"})[0]
+
+
+SHARD = {"nodeGroupId": "0001", "slots": "0-16383"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "replaced"),
+    [
+        ({"engine": "redis"}, {"engine": "valkey"}, []),
+        ({"engine": "valkey"}, {"engine": "redis"}, ["engine"]),
+        ({"engine": "redis"}, {"engine": "memcached"}, ["engine"]),
+        ({"engine": "valkey"}, {}, []),
+        ({"engineVersion": "8.2"}, {"engineVersion": "8.1"}, ["engineVersion"]),
+        ({"engineVersion": "8.1"}, {"engineVersion": "8.2"}, []),
+        ({"engine": "redis", "engineVersion": "6.2"}, {}, ["transitEncryptionEnabled"]),
+        ({"engine": "redis", "engineVersion": "7.1"}, {}, []),
+        ({"engine": "valkey", "engineVersion": "8.1"}, {}, []),
+        ({}, {"nodeGroupConfigurations": [SHARD]}, ["nodeGroupConfigurations"]),
+        ({"nodeGroupConfigurations": [SHARD]}, {}, ["nodeGroupConfigurations"]),
+        ({"nodeGroupConfigurations": [SHARD]}, {"nodeGroupConfigurations": [SHARD]}, []),
+    ],
+)
+def test_what_replaces_a_group_if_it_changes(old: Props, new: Props, replaced: list[str]) -> None:
+    assert elasticache.REPLICATION_GROUP.replaces is not None
+    assert [*elasticache.REPLICATION_GROUP.replaces(old, new)] == replaced

@@ -278,6 +278,22 @@ def test_what_cannot_be_switched_off_replaces(name: str) -> None:
     assert [*domain_replaces(off, on)] == []
 
 
+@pytest.mark.parametrize("name", ["encryptAtRest", "nodeToNodeEncryption"])
+@pytest.mark.parametrize(
+    ("version", "replaced"), [("Elasticsearch_6.5", True), ("Elasticsearch_6.7", False), ("OpenSearch_1.3", False)]
+)
+def test_an_old_domain_cannot_be_encrypted_afterwards(name: str, version: str, replaced: bool) -> None:
+    off, on = ({"engineVersion": version, name: {"enabled": enabled}} for enabled in (False, True))
+    assert [*domain_replaces(off, on)] == [name] * replaced
+
+
+def test_two_kinds_of_addresses_do_not_become_one_again() -> None:
+    both, one = ({"ipAddressType": kind} for kind in ("dualstack", "ipv4"))
+    assert [*domain_replaces(both, one)] == ["ipAddressType"]
+    assert [*domain_replaces(one, both)] == []
+    assert [*domain_replaces(both, {})] == []
+
+
 def test_connection_that_is_refused() -> None:
     ends = {"ownerId": "123456789012", "region": "us-east-1", "domainName": "one"}
     said = {"connectionAlias": "primary", "localDomainInfo": ends, "remoteDomainInfo": {**ends, "domainName": "two"}}

@@ -84,6 +84,39 @@ def follower(world: World) -> tuple[Ref, str, Props, Props]:
     return about, *make(world.west, about, said)
 
 
+def test_a_replica_that_does_not_say_that_it_is_encrypted_would_be_replaced(world: World) -> None:
+    """It took its source's encryption over, and the provider takes silence for "no" (hashicorp/aws issue 3470)."""
+    session = world.east.session
+    about = ref(INSTANCE, "silent")
+    said = {
+        "identifier": "silent",
+        "replicateSourceDb": world.east.database["DBInstanceIdentifier"],
+        "instanceClass": "db.m7g.large",
+        "parameterGroupName": world.east.parameter_group,
+        "skipFinalSnapshot": True,
+    }
+    id, inputs, outputs = make(world.east, about, said)
+    assert outputs["storageEncrypted"] is True
+    silent = session.diff(about, id, inputs, outputs, inputs)
+    assert [(change.path, change.replaces) for change in silent.changes] == [("storageEncrypted", True)]
+    said["storageEncrypted"] = True
+    assert not session.diff(about, id, {**inputs, "storageEncrypted": True}, outputs, said).replaces
+    session.delete(about, id, inputs, outputs)
+
+
+def test_another_region_replaces_and_the_providers_own_written_out_does_not(world: World) -> None:
+    about, said = ref(INSTANCE, "placed"), head(world.east, "placed")
+    inputs = checked(world.east, about, said)
+    outputs = {**inputs, "region": "us-east-1"}
+    for region, replaces in (("us-east-1", False), ("us-west-2", True)):
+        new = {**inputs, "region": region}
+        diff = world.east.session.diff(about, "db-1", inputs, outputs, new)
+        assert [change.path for change in diff.changes if change.replaces] == ["region"] * replaces
+        assert bool(diff.changes) is replaces
+    # The provider of the program is in another region: what it says nowhere, each resource would follow.
+    assert world.west.session.diff(about, "db-1", inputs, outputs, inputs).replaces
+
+
 def test_promotion_replaces_nothing(world: World) -> None:
     session = world.west.session
     about, id, inputs, outputs = follower(world)
