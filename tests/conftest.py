@@ -12,3 +12,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
         else:
             item.add_marker(pytest.mark.disable_socket)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests counted of mutants, wherever they ran: how many there were, and how many were killed."""
+    counted: dict[str, int] = {}
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in getattr(report, "user_properties", ()) if report.when == "call" else ():
+            counted[name] = counted.get(name, 0) + value
+    if mutants := counted.get("mutants"):
+        killed = counted.get("killed", 0)
+        terminalreporter.write_line(f"policy mutants: {mutants}, killed {killed} ({100 * killed / mutants:.1f}%)")
+    if replacements := counted.get("replacements"):
+        stopped = counted.get("stopped", 0)
+        terminalreporter.write_line(f"forced replacements: {replacements}, stopped by the gate {stopped}")

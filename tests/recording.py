@@ -22,6 +22,7 @@ class Registered:
         retain_on_delete: Whether deleting it only forgets it.
         depends_on_urns: The resources that must exist before it, by ``depends_on`` or by use of an output.
         ignore_changes: Paths left alone on update.
+        links: By property: the URNs of the resources whose outputs it was made of.
     """
 
     type: str
@@ -34,6 +35,7 @@ class Registered:
     retain_on_delete: bool = False
     depends_on_urns: frozenset[str] = frozenset()
     ignore_changes: tuple[str, ...] = ()
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -109,6 +111,7 @@ class _Monitor(pulumi.runtime.mocks.MockMonitor):
                     retain_on_delete=request.retainOnDelete,
                     depends_on_urns=frozenset(request.dependencies),
                     ignore_changes=tuple(request.ignoreChanges),
+                    links={key: tuple(its.urns) for key, its in request.propertyDependencies.items()},
                 )
             )
         return response

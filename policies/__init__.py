@@ -1,0 +1,1 @@
+"""What is never allowed: the rules, one module per concern, and the pack that the engine runs."""
