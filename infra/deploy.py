@@ -9,22 +9,32 @@ from __future__ import annotations
 import functools
 import gc
 import json
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pulumi.automation as auto
 from semver import VersionInfo
 
 from components.errors import DocsearchError
+from infra import findings, packs
 from infra import plan as plans
 from infra.clouds import Cloud
 from infra.engine import Engine
-from infra.errors import EngineError, InterruptedUpdateError, LockedStackError, PendingOperationsError, UpdateError
+from infra.errors import (
+    EngineError,
+    InterruptedUpdateError,
+    LockedStackError,
+    PendingOperationsError,
+    PolicyError,
+    UpdateError,
+)
+from infra.findings import Finding
 from infra.plan import Plan
 from infra.program import run
 from stacks.config import StackConfig
@@ -49,11 +59,43 @@ class Outcome:
         plan: What happened, one change per resource.
         seconds: How long it took.
         outputs: The stack's outputs afterwards; secrets are masked.
+        findings: What the policy pack said, if it ran.
     """
 
     plan: Plan
     seconds: float
     outputs: Mapping[str, Any]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A plan, and what the policy pack says of it.
+
+    Attributes:
+        plan: What would happen.
+        findings: What the rules say; a preview goes on to its end whatever they say.
+    """
+
+    plan: Plan
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What came of one operation of the engine; `result` is the SDK's."""
+
+    plan: Plan
+    seconds: float
+    result: Any
+    findings: tuple[Finding, ...]
+
+
+_STOPPED: Final = {"preview failed", "update failed"}
+"""What the engine says after all else when rules stop it."""
+
+_PROTECTED: Final = re.compile(r"because it is protected|currently marked for protection")
+"""What it says of a protected resource that would be deleted or replaced."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +141,7 @@ class Deployment:
         self._command = EngineCommand(engine)
         options = auto.LocalWorkspaceOptions(
             work_dir=str(cloud.work_dir),
-            env_vars=dict(cloud.env),
+            env_vars={**cloud.env, **packs.environment()},
             pulumi_command=self._command,
         )
         try:
@@ -160,17 +202,54 @@ class Deployment:
 
     def preview(self) -> Plan:
         """What `up` would do."""
-        return self._run(self._stack.preview)[0]
+        return self._run(self._stack.preview).plan
 
-    def up(self) -> Outcome:
-        """Bring the region up. Raises `PendingOperationsError` over the remains of an interrupted run."""
+    def judged(self) -> Judged:
+        """What `up` would do, and what the policy pack says of it, to its end whatever it says."""
+        run = self._run(functools.partial(self._stack.preview, **packs.arguments(self.stack)), goes_on=True)
+        return Judged(run.plan, run.findings)
+
+    def up(self, *, judged: bool = False) -> Outcome:
+        """Bring the region up.
+
+        Args:
+            judged: Whether the policy pack runs with it: what breaks a rule then is not made.
+
+        Raises:
+            PendingOperationsError: An interrupted run left operations open.
+            PolicyError: A rule stopped it.
+        """
         self._refuse_pending()
-        plan, seconds, result = self._run(self._stack.up)
-        return Outcome(plan, seconds, _shown(result.outputs))
+        run = self._run(functools.partial(self._stack.up, **(packs.arguments(self.stack) if judged else {})))
+        return Outcome(run.plan, run.seconds, _shown(run.result.outputs), run.findings)
+
+    def verify(self) -> tuple[Finding, ...]:
+        """What the policy pack says of what is up: the same rules over the state, where every value is known.
+
+        Raises:
+            UpdateError: The engine could not look at it.
+        """
+        lines: list[str] = []
+        said = packs.arguments(self.stack)
+        options = [f"--policy-pack={pack}" for pack in said["policy_packs"]]
+        options += [f"--policy-pack-config={file}" for file in said.get("policy_pack_configs", ())]
+        try:
+            self._command.run(
+                ["policy", "analyze", "--stack", self.stack, "--json", *options],
+                str(self.cloud.work_dir),
+                {**self.cloud.env, **packs.environment()},
+                on_output=lines.append,
+            )
+        except auto.CommandError as error:
+            # It fails where there are findings, too, and then says that it came to its end.
+            if not any('"summaryEvent"' in line for line in lines):
+                raise UpdateError(f"{self.stack} cannot be verified", why=str(error)) from None
+        events = [auto.EngineEvent.from_json(json.loads(line)) for line in lines if line.startswith("{")]
+        return findings.read(events, stack=self.stack)
 
     def refresh(self, *, save: bool = True) -> Plan:
         """What differs between the cloud and the state; with `save` the state then says what the cloud says."""
-        return self._run(self._stack.refresh if save else self._stack.preview_refresh)[0]
+        return self._run(self._stack.refresh if save else self._stack.preview_refresh).plan
 
     def destroy(self) -> Outcome:
         """Delete everything of the stack; nothing at all while anything of it is protected.
@@ -188,8 +267,8 @@ class Deployment:
                 why="Pulumi's protect refuses to delete them, and nothing was deleted",
                 remedy="Release the locks first, on purpose: `locked: false` in the stack file, or --release-locks",
             )
-        plan, seconds, _ = self._run(self._stack.destroy)
-        return Outcome(plan, seconds, {})
+        run = self._run(self._stack.destroy)
+        return Outcome(run.plan, run.seconds, {})
 
     def destroy_only(self, urns: list[str]) -> None:
         """Delete these resources and nothing else."""
@@ -207,8 +286,8 @@ class Deployment:
                 + (" --local" if self.cloud.name == "local" else ""),
             )
 
-    def _run(self, operation: Callable[..., Any]) -> tuple[Plan, float, Any]:
-        """The plan as it happened, seconds, and the operation's own result."""
+    def _run(self, operation: Callable[..., Any], *, goes_on: bool = False) -> _Run:
+        """Runs an operation of the engine; `goes_on` when rules that stop it are the caller's to judge."""
         events: list[auto.EngineEvent] = []
         errors: list[str] = []
         self._failure = None
@@ -221,6 +300,7 @@ class Deployment:
             self._listener(event)
 
         started = time.monotonic()
+        result = None
         try:
             with uncollected():
                 result = interruptible(lambda: operation(on_event=hear, color="never", suppress_progress=True))
@@ -233,13 +313,27 @@ class Deployment:
         except auto.CommandError as error:
             if self._failure is not None:
                 raise self._failure from None
-            raise UpdateError(
-                f"{_name(operation)} of {self.stack} failed",
-                why="\n".join(dict.fromkeys(errors)) or str(error),
-                remedy="What was done is in the state; mend the cause and run it again",
-            ) from None
-        plan = plans.read(events, stack=self.stack, region=self.config.region, cloud=self.cloud.name)
-        return plan, time.monotonic() - started, result
+            stopping = [finding for finding in findings.read(events, stack=self.stack) if finding.blocks]
+            # What is protected stops a preview, too; there the gate says so, with the remedy.
+            refused = {error for error in errors if _PROTECTED.search(error)}
+            if not (stopping or (goes_on and refused)) or set(errors) - _STOPPED - refused:
+                raise UpdateError(
+                    f"{_name(operation)} of {self.stack} failed",
+                    why="\n".join(dict.fromkeys(errors)) or str(error),
+                    remedy="What was done is in the state; mend the cause and run it again",
+                ) from None
+            if not goes_on:
+                raise PolicyError(
+                    f"{self.stack} was stopped by {len(stopping)} findings",
+                    why="\n".join(f"{one.rule}: {one.resource}: {one.path} {one.message}" for one in stopping),
+                    remedy=f"{stopping[0].place}: {stopping[0].remedy}",
+                ) from None
+        return _Run(
+            plans.read(events, stack=self.stack, region=self.config.region, cloud=self.cloud.name),
+            time.monotonic() - started,
+            result,
+            findings.read(events, stack=self.stack),
+        )
 
 
 def _shown(outputs: Mapping[str, auto.OutputValue], *, secrets: bool = False) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def find_language_host() -> Path | None:
     """
     engine = find_engine()
     beside = (engine.command.parent, engine.command.resolve().parent) if engine else ()
-    return next((folder for folder in (*beside, _host_folder()) if _holds_host(folder)), None)
+    return next((folder for folder in (*beside, host_folder()) if _holds_host(folder)), None)
 
 
 def ensure_language_host(report: Report = silent) -> Path:
@@ -205,8 +205,8 @@ def ensure_language_host(report: Report = silent) -> Path:
         shutil.copyfile(starter, draft / starter.name)
         (draft / starter.name).chmod(0o755)
 
-    made_once(_host_folder(), build, whole=_holds_host, report=report)
-    return _host_folder()
+    made_once(host_folder(), build, whole=_holds_host, report=report)
+    return host_folder()
 
 
 def _install(draft: Path, report: Report) -> None:
@@ -287,7 +287,8 @@ def _holds_engine(folder: Path) -> bool:
         return False
 
 
-def _host_folder() -> Path:
+def host_folder() -> Path:
+    """Where the language host is that `ensure_language_host` builds."""
     return cache_folder() / "language" / VERSION
 
 

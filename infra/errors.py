@@ -9,6 +9,9 @@
     ├── UpdateError                6   an update began and did not end well
     ├── PlanError                  7   the engine's events cannot be read as a plan
     ├── DriftError                 8   something differs, where the command was told to expect no changes
+    ├── PolicyError                9   a rule of the policy pack stops the change
+    ├── DestructiveError          10   the change would destroy or unlock something stateful, and no waiver allows it
+    ├── IncompleteError           12   not everything could be looked at, and nothing is passed by default
     └── InterruptedUpdateError   130   Ctrl-C, as in any shell; the engine ended in good order
 
 0 is success. 1 is also an error that nobody foresaw, with its traceback, and a question that was answered with no.
@@ -58,6 +61,24 @@ class DriftError(DocsearchError):
     """Something differs, where the command was told to expect no changes."""
 
     exit_code = 8
+
+
+class PolicyError(DocsearchError):
+    """A rule of the policy pack stops the change."""
+
+    exit_code = 9
+
+
+class DestructiveError(DocsearchError):
+    """The change would destroy or unlock something stateful, and no waiver allows it."""
+
+    exit_code = 10
+
+
+class IncompleteError(DocsearchError):
+    """Not everything could be looked at; nothing is passed by default."""
+
+    exit_code = 12
 
 
 class InterruptedUpdateError(DocsearchError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class Progress:
         self._finished = 0
         self._changed = 0
         self._status: Status | None = None
+        self._told = ""
 
     @contextmanager
     def shown(self) -> Iterator[Progress]:
@@ -69,7 +71,11 @@ class Progress:
         """Show a line of something else that takes time (building the engine, starting the local cloud)."""
         if self._status is not None:
             self._status.update(f"{self._title}: {line}")
-        else:
+            return
+        # Of lines that differ in their figures only ("replaying 7 of 870"), a log needs one every few seconds.
+        kind = re.sub(r"\d+", "", line)
+        if kind != self._told or time.monotonic() - self._spoke > EVERY_SECONDS:
+            self._told, self._spoke = kind, time.monotonic()
             self._console.print(f"{self._title}: {line}", highlight=False)
 
     def _say(self) -> None:

@@ -15,8 +15,11 @@ from infra.plan import OPS, Change, Plan
 
 if TYPE_CHECKING:
     from infra.deploy import Outcome
+    from infra.findings import Finding
+    from infra.gate import Objection
 
 _STYLE = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "same": "dim"}
+_GRAVITY = {"critical": "bold red", "high": "red", "medium": "yellow"}
 _SIGN = {"create": "+", "update": "~", "replace": "±", "delete": "-", "same": " "}
 
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -116,6 +119,32 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "outputs": dict(outcome.outputs),
         "seconds": round(outcome.seconds, 3),
     }
+
+
+def findings_table(findings: Iterable[Finding]) -> RenderableType:
+    """What the rules say: one row for what is wrong, one below it for what to do."""
+    rows: list[RenderableType] = []
+    for finding in findings:
+        line = Text()
+        line.append(f"{finding.rule} ", _GRAVITY[finding.severity] if finding.kind == "violation" else "dim")
+        line.append(f"{finding.severity.value if finding.kind == 'violation' else finding.kind}: ")
+        line.append(f"{finding.resource}: {finding.path} {finding.message}".replace(":  ", ": "))
+        rows.append(line)
+        if finding.kind == "violation":
+            rows.append(Text(f"    why:    {finding.why}\n    remedy: {finding.place}: {finding.remedy}"))
+    return Group(*rows)
+
+
+def objections_table(objections: Iterable[Objection]) -> RenderableType:
+    """What would be destroyed, and the remedy."""
+    rows = []
+    for its in objections:
+        row = Text("destructive ", "bold red").append(its.urn, "default")
+        row.append(f"\n    what:   {its.what}\n    remedy: {its.remedy}", "default")
+        if its.expired:
+            row.append(f"\n    its waiver expired on {its.expired.expires} ({its.expired.owner})", "default")
+        rows.append(row)
+    return Group(*rows)
 
 
 def rows_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:

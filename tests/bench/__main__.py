@@ -31,7 +31,7 @@ from infra.local.processes import port_is_free
 from infra.program import PROJECT, read_config
 from stacks.config import StackConfig
 from stacks.offers import REGIONS
-from tests.bench import floor
+from tests.bench import floor, policies
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -140,6 +140,8 @@ def main() -> None:
         )
         show("region against floor", against_floor(config, cloud, found, args.runs))
         show("memory, MB", memory(root))
+        show("preview with the policy pack", policies.preview(root, max(3, args.runs)))
+        show("growth of the rules by resources", policies.rules())
         if args.regions:
             show("growth by regions", by_regions(cloud, found, args.regions))
         if args.resources:

@@ -9,7 +9,9 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from infra.cli import cli
-from infra.deploy import Outcome
+from infra.clouds import Cloud
+from infra.deploy import Judged, Outcome
+from infra.findings import Finding
 from infra.plan import Change, Op, Plan
 from infra.program import read_config
 
@@ -33,11 +35,19 @@ class Deployments:
     op: Op = "create"
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: list[dict[str, Any]] = field(default_factory=list)
+    findings: tuple[Finding, ...] = ()
     error: BaseException | None = None
 
     @contextmanager
     def __call__(
-        self, stack: str, is_local: bool, title: str, *, locked: bool | None = None, program: bool = True
+        self,
+        stack: str,
+        is_local: bool,
+        title: str,
+        *,
+        locked: bool | None = None,
+        program: bool = True,
+        on: Cloud | None = None,
     ) -> Iterator["Fake"]:
         read_config(stack)
         self.locks[stack], self.programs[title], self.is_local = locked, program, is_local
@@ -63,12 +73,20 @@ class Fake:
         self._note("preview")
         return self._plan()
 
+    def judged(self) -> Judged:
+        self._note("preview")
+        return Judged(self._plan(), self.all.findings)
+
+    def verify(self) -> tuple[Finding, ...]:
+        self._note("verify")
+        return self.all.findings
+
     def refresh(self, *, save: bool) -> Plan:
         self._note("refresh and save" if save else "refresh")
         return self._plan()
 
-    def up(self) -> Outcome:
-        self._note("up")
+    def up(self, *, judged: bool = False) -> Outcome:
+        self._note("up, judged" if judged else "up")
         return Outcome(self._plan(), 1.5, {"region": "here", "key": "[secret]"})
 
     def destroy(self) -> Outcome:

@@ -14,18 +14,21 @@ import pytest
 
 from components.errors import ArgsError, ConfigError, DocsearchError
 from infra import cli as command
-from infra import clouds, doctor, engine
+from infra import clouds, console, doctor, engine
 from infra.clouds import Cloud
 from infra.doctor import Check
 from infra.engine import Engine
 from infra.errors import (
+    DestructiveError,
     DriftError,
     EngineError,
+    IncompleteError,
     InterruptedUpdateError,
     LocalCloudError,
     LockedStackError,
     PendingOperationsError,
     PlanError,
+    PolicyError,
     UpdateError,
 )
 from infra.local import coverage, daemon
@@ -43,7 +46,7 @@ STACKS = {"prod", "dr"}
 @pytest.fixture
 def stacks(monkeypatch: pytest.MonkeyPatch) -> Deployments:
     found = Deployments()
-    monkeypatch.setattr(command, "deployment", found)
+    monkeypatch.setattr(console, "deployment", found)
     return found
 
 
@@ -123,6 +126,9 @@ ERRORS: Mapping[type[DocsearchError], int] = {
     UpdateError: 6,
     PlanError: 7,
     DriftError: 8,
+    PolicyError: 9,
+    DestructiveError: 10,
+    IncompleteError: 12,
     InterruptedUpdateError: 130,
 }
 
@@ -173,6 +179,8 @@ ON_STACKS = [
     ("requirement", "{}", "dr"),
     ("requirement", "prod", "{}"),
     ("local", "coverage", "{}"),
+    ("verify", "{}"),
+    ("check", "{}"),
 ]
 
 
@@ -220,7 +228,7 @@ def test_a_wrong_command_line_exits_2(stacks: Deployments, line: tuple[str, ...]
 def test_up_shows_outputs_components_and_what_was_done(stacks: Deployments) -> None:
     result = run("up", "prod", "--local", "--yes")
     assert result.exit_code == 0
-    assert stacks.done == [("up", "prod")]
+    assert stacks.done == [("preview", "prod"), ("up, judged", "prod")]
     assert stacks.is_local is True
     assert "[secret]" in result.stdout
     assert "1.5" in result.stdout
@@ -235,12 +243,12 @@ def test_up_goes_to_aws_unless_told_otherwise(stacks: Deployments) -> None:
 @pytest.mark.parametrize("named", [("--all",), ("prod", "dr"), ("dr", "prod"), ("dr", "prod", "dr")], ids=" ".join)
 def test_up_begins_with_the_primary_and_takes_each_stack_once(stacks: Deployments, named: tuple[str, ...]) -> None:
     run("up", *named, "--yes")
-    assert stacks.done == [("up", "prod"), ("up", "dr")]
+    assert stacks.done == [(what, name) for name in ("prod", "dr") for what in ("preview", "up, judged")]
 
 
 def test_up_shows_the_plan_and_asks_first(stacks: Deployments) -> None:
     result = run("up", "prod", answer="y\n")
-    assert stacks.done == [("preview", "prod"), ("up", "prod")]
+    assert stacks.done == [("preview", "prod"), ("up, judged", "prod")]
     assert "+  alarms" in result.stdout
     assert "Bring prod up like this? [y/N]" in result.stderr
 
@@ -547,13 +555,13 @@ def test_a_standby_waits_for_its_primary_before_the_engine_runs(opened: Opened) 
 
 
 def test_what_does_not_run_the_program_needs_no_primary(opened: Opened) -> None:
-    with command.deployment("dr", True, "outputs of", program=False) as subject:
+    with console.deployment("dr", True, "outputs of", program=False) as subject:
         assert subject.stack == "dr"
     assert opened.stacks == [("dr", True)]
 
 
 def test_locks_are_released_for_one_run(opened: Opened) -> None:
-    with command.deployment("prod", True, "destroy", locked=False):
+    with console.deployment("prod", True, "destroy", locked=False):
         pass
     assert opened.stacks == [("prod", False)]
 

@@ -20,14 +20,17 @@ KILLS = 20
 SEED = 20261123
 
 
+UP = "import sys\nfrom infra import console\nwith console.deployment(sys.argv[1], True, 'up') as it: it.up()"
+"""What `docsearch up` does once rules and gate let it pass."""
+
+
 def killed_up(local_cloud: Any, stack: str, after_s: float) -> bool:
-    """Kills `docsearch up`, program and engine, so long after its first change. Whether it was still running."""
+    """Kills an update, program and engine, so long after its first change. Whether it was still running."""
     # Every request that changes the cloud is in its journal, before it is answered.
     journal = local_cloud.root / "local" / "data" / "moto" / "journal"
     before = journal.stat().st_size
-    command = [sys.executable, "-c", "from infra.cli import main; main()", "up", stack, "--local", "--yes"]
     with subprocess.Popen(
-        command,
+        [sys.executable, "-c", UP, stack],
         env={**os.environ, "DOCSEARCH_HOME": str(local_cloud.root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

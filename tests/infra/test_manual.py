@@ -9,8 +9,9 @@ import click
 import pytest
 
 from infra.cli import cli
-from infra.manual import commands, manual
+from infra.manual import commands, manual, rules_reference
 from infra.program import PROJECT
+from policies.catalogue import every_rule
 
 COMMANDS = dict(commands(cli))
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
@@ -19,6 +20,11 @@ DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 def test_the_reference_is_current() -> None:
     written = (PROJECT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert written == manual(), "Write it again: python -m infra.manual > docs/commands.md"
+
+
+def test_the_reference_of_the_rules_is_current() -> None:
+    written = (PROJECT / "docs" / "policies.md").read_text(encoding="utf-8")
+    assert written == rules_reference(every_rule()), "Write it again: docsearch policies --markdown > docs/policies.md"
 
 
 @pytest.mark.parametrize("path", COMMANDS)

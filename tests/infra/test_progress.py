@@ -146,3 +146,19 @@ class Status:
     def show(self, line: str) -> Iterator["Status"]:
         self.update(line)
         yield self
+
+
+def test_lines_that_only_count_are_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with Progress(console, "check").shown() as shown:
+        for count in range(20):
+            now[0] += 1
+            shown.tell(f"replaying {count} of 20")
+        shown.tell("starting")
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if "replaying" in line] == [
+        f"check: replaying {count} of 20" for count in (0, 6, 12, 18)
+    ]
+    assert lines[-1] == "check: starting"
