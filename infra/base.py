@@ -20,6 +20,7 @@ from typing import Final
 from components.errors import ConfigError
 from infra import clouds
 from infra.cache import Report, made_once, run_watched, silent
+from infra.console import AS_BASE
 from infra.errors import EngineError, IncompleteError
 from infra.local import daemon
 from infra.program import PROJECT
@@ -126,7 +127,7 @@ def _bring_up(base: str, draft: Path, tell: Report) -> None:
             report=tell,
             # Its local cloud, too, is started from its own code: `python -m` looks here first.
             folder=tree,
-            environment={"PYTHONPATH": str(tree), "DOCSEARCH_HOME": str(home)},
+            environment={"PYTHONPATH": str(tree), "DOCSEARCH_HOME": str(home), AS_BASE: "1"},
             limit_seconds=LIMIT_SECONDS,
         )
     except EngineError as error:

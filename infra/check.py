@@ -6,9 +6,9 @@ The change is from a base commit to the files as they are here. The base is brou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -256,7 +256,13 @@ def _check(name: str, cloud: Cloud, opened: Open, waivers: Sequence[Waiver], *, 
         with opened(name, cloud) as subject:
             judged = subject.judged()
             # Most changes break nothing, and then nobody asks what was broken before.
-            known = subject.verify() if judged.findings else ()
+            known = subject.verify() if judged.findings or judged.stopped else ()
+            plan = judged.plan
+            if judged.stopped:
+                # What is protected would not go. Here nothing is lost, and the rest of the plan is wanted, too.
+                locked = subject.unprotect()
+                judged = subject.judged()
+                plan = with_locks(judged.plan, locked)
     except InterruptedUpdateError:
         raise
     except DocsearchError as error:
@@ -264,11 +270,17 @@ def _check(name: str, cloud: Cloud, opened: Open, waivers: Sequence[Waiver], *, 
     return StackCheck(
         name,
         config.region,
-        judged.plan,
+        plan,
         judged.findings,
-        judge(judged.plan, waivers, today=today),
+        judge(plan, waivers, today=today),
         frozenset(finding.identity for finding in known),
     )
+
+
+def with_locks(plan: Plan, locked: Collection[str]) -> Plan:
+    """A plan from a state without locks, with those that the state had."""
+    changes = (replace(change, protected_before=change.urn in locked) for change in plan.changes)
+    return replace(plan, changes=tuple(changes))
 
 
 def _primary_first(peer: str | None, cloud: Cloud, opened: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from infra import console, report
 from infra.cli_check import check, policies, refuse, verify
 from infra.cli_local import local
 from infra.console import (
+    AS_BASE,
     Group,
     all_option,
     err,
@@ -60,16 +62,19 @@ def up(stack: tuple[str, ...], every: bool, is_local: bool, yes: bool, as_json: 
     would be destroyed. Refuses to go on over the remains of an interrupted run.
     """
     outcomes = {}
+    # What a change starts from comes up as it is, whatever the rules say of it: only on a local cloud, to be compared.
+    judge = not (is_local and os.environ.get(AS_BASE))
     for name in stacks_of(stack, every):
-        with console.deployment(name, is_local, "preview") as subject:
-            judged = subject.judged()
-        if not yes:
-            (err if as_json else out).print(report.changes_table(judged.plan))
-        refuse(judged, as_json)
-        if not yes and not (judged.plan.changing and click.confirm(f"Bring {name} up like this?", err=True)):
-            continue
+        if judge:
+            with console.deployment(name, is_local, "preview") as subject:
+                judged = subject.judged()
+            if not yes:
+                (err if as_json else out).print(report.changes_table(judged.plan))
+            refuse(judged, as_json)
+            if not yes and not (judged.plan.changing and click.confirm(f"Bring {name} up like this?", err=True)):
+                continue
         with console.deployment(name, is_local, "up") as subject:
-            outcomes[name] = subject.up(judged=True)
+            outcomes[name] = subject.up(judged=judge)
     if as_json:
         show_json({name: report.outcome_json(outcome) for name, outcome in outcomes.items()})
         return

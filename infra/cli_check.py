@@ -167,8 +167,16 @@ def refuse(judged: Judged, as_json: bool) -> None:
     from infra.gate import judge  # noqa: PLC0415
 
     console_ = err if as_json else console.out
-    if judged.findings:
-        console_.print(report.findings_table(judged.findings))
+    known = [finding for finding in judged.findings if finding.kind != "unverified"]
+    if known:
+        console_.print(report.findings_table(known))
+    if unverified := len(judged.findings) - len(known):
+        name = judged.plan.stack
+        console_.print(f"{name}: {unverified} values are not known before the update, and unverified until then")
+    if judged.stopped:
+        console_.print(
+            "rules of the whole stack did not look: what is protected would go, and the engine stopped there"
+        )
     objections = [one for one in judge(judged.plan, usable_waivers(today()), today=today()) if one.waiver is None]
     if objections:
         console_.print(report.objections_table(objections))
@@ -178,6 +186,11 @@ def refuse(judged: Judged, as_json: bool) -> None:
             f"{judged.plan.stack}: {len(objections)} destructive changes",
             why=f"{objections[0].urn}: {objections[0].what}",
             remedy=objections[0].remedy,
+        )
+    if judged.stopped:
+        raise DestructiveError(
+            f"{judged.plan.stack}: something protected would be deleted or replaced",
+            remedy=f"See what: docsearch check {judged.plan.stack}",
         )
 
 

@@ -22,6 +22,9 @@ from stacks.fleet import read_fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+AS_BASE = "DOCSEARCH_AS_BASE"
+"""Set by `docsearch check` for the base of a change, which its own code brings up; older commits ignore it."""
+
 WIDE = 10_000
 """Columns where there is no terminal: a URN that is folded cannot be searched for."""
 

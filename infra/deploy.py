@@ -75,10 +75,12 @@ class Judged:
     Attributes:
         plan: What would happen.
         findings: What the rules say; a preview goes on to its end whatever they say.
+        stopped: Whether Pulumi's protect stopped it: then it may not be whole, and no rule looked at the whole stack.
     """
 
     plan: Plan
     findings: tuple[Finding, ...]
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class _Run:
     seconds: float
     result: Any
     findings: tuple[Finding, ...]
+    stopped: bool
 
 
 _STOPPED: Final = {"preview failed", "update failed"}
@@ -207,7 +210,20 @@ class Deployment:
     def judged(self) -> Judged:
         """What `up` would do, and what the policy pack says of it, to its end whatever it says."""
         run = self._run(functools.partial(self._stack.preview, **packs.arguments(self.stack)), goes_on=True)
-        return Judged(run.plan, run.findings)
+        return Judged(run.plan, run.findings, run.stopped)
+
+    def unprotect(self) -> frozenset[str]:
+        """Take Pulumi's protect off everything, in a state that is thrown away.
+
+        Returns:
+            The URNs of what was protected.
+        """
+        if self.cloud.name != "local":
+            raise UpdateError(f"{self.stack} is not unprotected", why="its state is not one that is thrown away")
+        protected = frozenset(item["urn"] for item in self.state().get("resources") or () if item.get("protect"))
+        arguments = ["state", "unprotect", "--all", "--yes", "--stack", self.stack]
+        self._command.run(arguments, str(self.cloud.work_dir), dict(self.cloud.env))
+        return protected
 
     def up(self, *, judged: bool = False) -> Outcome:
         """Bring the region up.
@@ -301,6 +317,7 @@ class Deployment:
 
         started = time.monotonic()
         result = None
+        refused: set[str] = set()
         try:
             with uncollected():
                 result = interruptible(lambda: operation(on_event=hear, color="never", suppress_progress=True))
@@ -333,6 +350,7 @@ class Deployment:
             time.monotonic() - started,
             result,
             findings.read(events, stack=self.stack),
+            bool(refused),
         )
 
 

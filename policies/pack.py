@@ -127,18 +127,25 @@ def server(rules: Iterable[Rule]) -> type[Any]:
                         matching.setdefault(type_, []).append(one)
             self.of_type = {type_: stock(name, version, some, *rest) for type_, some in matching.items()}
             self.of_stack = {one.name: stock(name, version, [one], *rest) for one in every if by_id[one.name].whole}
+            self.inputs: dict[str, Struct] = {}
 
         def Analyze(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+            mask(request.properties)
+            self.inputs[request.urn] = request.properties
             its = self.of_type.get(request.type if request.type in looked_at else ANY)
             if its is None:
                 return proto.AnalyzeResponse()
-            mask(request.properties)
             return its.Analyze(request, context)
 
         def AnalyzeStack(self, request: Any, context: Any) -> Any:  # noqa: N802
             answer = proto.AnalyzeResponse()
             for resource in request.resources:
-                mask(resource.properties)
+                # The engine shows outputs here: before the first update they are not known, and behind a cluster that
+                # is not there yet they are empty. What the program says it has shown before, resource by resource.
+                if resource.urn in self.inputs:
+                    resource.properties.CopyFrom(self.inputs[resource.urn])
+                else:
+                    mask(resource.properties)
             for id_, its in self.of_stack.items():
                 some = [one for one in request.resources if one.type in by_id[id_].types]
                 answer.MergeFrom(its.AnalyzeStack(proto.AnalyzeStackRequest(resources=some), context))

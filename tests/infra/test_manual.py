@@ -54,7 +54,7 @@ def told(text: str, word: str) -> Iterator[list[str]]:
         *re.findall(r"^(?: {4}|\t)(.*)$", text, re.MULTILINE),
     ]
     for line in (re.sub(r"\s#.*", "", line) for block in code for line in block.splitlines()):
-        for found in re.findall(rf"(?:^|[\s(\"/]){word} ([^#|;)\"]*)", line):
+        for found in re.findall(rf"(?:^|[\s(\"/]){word} ([^#|;>)\"]*)", line):
             yield shlex.split(found)
 
 

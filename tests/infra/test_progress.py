@@ -150,7 +150,7 @@ class Status:
 
 def test_lines_that_only_count_are_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("infra.progress.time.monotonic", lambda: now[0])
     console = Console(file=io.StringIO(), force_terminal=False)
     with Progress(console, "check").shown() as shown:
         for count in range(20):
