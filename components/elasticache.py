@@ -327,6 +327,7 @@ class ElastiCache(pulumi.ComponentResource):
             name=pulumi.Output.concat("/aws/vendedlogs/elasticache/", self.identifier, "/", log),
             kms_key_id=self._args.keys["logs"].arn,
             retention_in_days=self._args.log_retention_days,
+            deletion_protection_enabled=self._args.locked,
             opts=self._child(protect=self._args.locked),
         )
 

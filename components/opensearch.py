@@ -309,6 +309,7 @@ class OpenSearch(pulumi.ComponentResource):
                 name=self.domain_name.apply(lambda domain, log=log: log_group_name(domain, log)),  # type: ignore[misc]
                 kms_key_id=self._args.keys["logs"].arn,
                 retention_in_days=self._args.log_retention_days,
+                deletion_protection_enabled=self._args.locked,
                 opts=self._child(protect=self._args.locked),
             )
             for log in LOGS

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from policies.keys import KEY
 from policies.rule import (
     FALSE,
+    TRUE,
     UNKNOWN,
     Bounds,
     Finding,
@@ -98,6 +99,20 @@ def _soon(record: Resource, ttl: int) -> Iterator[Finding]:
 
 
 @rule(
+    "dns-recovery",
+    on=ZONE,
+    severity=Severity.HIGH,
+    why="Changes of records go through us-east-1: while it is down, no region could be taken out by hand",
+    remedy="Set enable_accelerated_recovery: components/domain.py",
+    reference=f"{GUIDE}/accelerated-recovery.html",
+)
+def recovery(zone: Resource) -> Iterator[Finding]:
+    """Public zones can be changed within an hour of us-east-1's loss."""
+    if zone.get("vpcs") in (None, []):
+        yield from must(zone, "enableAcceleratedRecovery", TRUE)
+
+
+@rule(
     "dns-health-check",
     on=HEALTH_CHECK,
     severity=Severity.CRITICAL,
@@ -110,6 +125,8 @@ def health_check(check: Resource, *, seconds: Annotated[int, Bounds(10, 300)] = 
     kind = check.get("type")
     yield from must(check, "disabled", FALSE)
     yield from must(check, "invertHealthcheck", FALSE)
+    # Absent is on, for HTTPS.
+    yield from must(check, "enableSni", Want("true or absent", lambda value: value in (None, True)))
     if kind in ("CALCULATED", "CLOUDWATCH_METRIC", "RECOVERY_CONTROL"):
         return
     yield from judge(kind, "type", one_of("HTTPS", "HTTPS_STR_MATCH"))

@@ -483,14 +483,15 @@ def _encrypted(resource: Resource, prefix: str) -> Iterator[Finding]:
     "storage-class",
     on=STORAGE_CLASS,
     severity=Severity.HIGH,
-    why="A volume that goes with its claim takes the messages with it; one bound too early is in the wrong zone",
-    remedy="Keep reclaimPolicy Retain and volumeBindingMode WaitForFirstConsumer",
+    why="A volume that goes with its claim takes the messages with it; bound too early it is in the wrong zone",
+    remedy="Keep reclaimPolicy Retain, volumeBindingMode WaitForFirstConsumer and allowVolumeExpansion",
     reference="https://kubernetes.io/docs/concepts/storage/storage-classes/",
 )
 def storage_class(resource: Resource) -> Iterator[Finding]:
     """Volumes outlive their claims and are made where the pod is."""
     yield from must(resource, "reclaimPolicy", one_of("Retain"))
     yield from must(resource, "volumeBindingMode", one_of("WaitForFirstConsumer"))
+    yield from must(resource, "allowVolumeExpansion", TRUE)
 
 
 # Add-ons

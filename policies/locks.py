@@ -15,6 +15,7 @@ from policies.opensearch import DOMAIN
 from policies.rabbitmq import BROKER, CLUSTER
 from policies.rds import BACKUPS, INSTANCE
 from policies.rule import (
+    FALSE,
     TRUE,
     UNKNOWN,
     Finding,
@@ -32,11 +33,17 @@ BALANCER: Final = "aws:lb/loadBalancer:LoadBalancer"
 NAMESPACE: Final = "kubernetes:core/v1:Namespace"
 DEFINITION: Final = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 ROLE: Final = "aws:iam/role:Role"
+LOG: Final = "aws:cloudwatch/logGroup:LogGroup"
+VAULT: Final = "aws:backup/vault:Vault"
+REPOSITORY: Final = "aws:ecr/repository:Repository"
+ZONE: Final = "aws:route53/zone:Zone"
+BUCKET: Final = "aws:s3/bucket:Bucket"
 
 _FLAGS: Final = {
     INSTANCE: "deletionProtection",
     KUBERNETES: "deletionProtection",
     BALANCER: "enableDeletionProtection",
+    LOG: "deletionProtectionEnabled",
 }
 """Where a type has a protection of AWS's own; absent is off."""
 
@@ -50,16 +57,16 @@ _KEPT: Final = (
     CLUSTER,
     KUBERNETES,
     BALANCER,
-    "aws:backup/vault:Vault",
-    "aws:cloudwatch/logGroup:LogGroup",
+    VAULT,
+    LOG,
     "aws:ec2/eip:Eip",
     "aws:ec2/vpc:Vpc",
-    "aws:ecr/repository:Repository",
+    REPOSITORY,
     "aws:iam/serviceLinkedRole:ServiceLinkedRole",
     "aws:kms/key:Key",
     "aws:kms/replicaKey:ReplicaKey",
-    "aws:route53/zone:Zone",
-    "aws:s3/bucket:Bucket",
+    ZONE,
+    BUCKET,
     "aws:secretsmanager/secret:Secret",
     "aws:sns/topic:Topic",
 )
@@ -83,6 +90,19 @@ def deletion_protection(its: Resource) -> Iterator[Finding]:
     """AWS refuses to delete it."""
     if its.type in _FLAGS:
         yield from must(its, _FLAGS[its.type], TRUE)
+
+
+@rule(
+    "force-destroy",
+    on=(BUCKET, REPOSITORY, ZONE),
+    severity=Severity.CRITICAL,
+    why="AWS refuses to delete what still holds something: the last lock, unless the provider empties it first",
+    remedy="Leave forceDestroy (forceDelete of a repository) false; empty it by hand when it has to go",
+    reference="https://docs.aws.amazon.com/AmazonS3/latest/userguide/delete-bucket.html",
+)
+def force_destroy(resource: Resource) -> Iterator[Finding]:
+    """Nothing is emptied by deleting it."""
+    yield from must(resource, "forceDelete" if resource.type == REPOSITORY else "forceDestroy", FALSE)
 
 
 @rule(

@@ -245,6 +245,21 @@ def tier_shape(domain: Resource) -> Iterator[Finding]:
 
 
 @rule(
+    "os-cold",
+    on=DOMAIN,
+    severity=Severity.HIGH,
+    why="Cold storage that is switched off deletes the indexes in it, and two years of documents fill warm nodes",
+    remedy="Keep cold storage on (components/opensearch.py)",
+    reference=f"{GUIDE}/cold-storage.html",
+)
+def cold(domain: Resource) -> Iterator[Finding]:
+    """Where there are warm nodes there is cold storage."""
+    # Without warm nodes it is `os-tier-shape` that has something to say.
+    if domain.get(f"{CONFIG}.warmEnabled") is True:
+        yield from must(domain, f"{CONFIG}.coldStorageOptions.enabled", TRUE)
+
+
+@rule(
     "os-nodes",
     on=DOMAIN,
     severity=Severity.HIGH,

@@ -208,6 +208,7 @@ def test_every_log_has_an_encrypted_group_before_the_cluster(run: Any) -> None:
             "name": f"/aws/vendedlogs/elasticache/cache-0badcafe/{log}",
             "kmsKeyId": "arn:aws:kms:::keys-logs",
             "retentionInDays": 365,
+            "deletionProtectionEnabled": True,
         }
         assert group.protect
         assert group.urn in run.one(GROUP).depends_on_urns

@@ -203,6 +203,7 @@ def test_every_log_has_an_encrypted_group_that_opensearch_may_write_to(run: Any)
             "name": f"/aws/opensearch/domains/opensearch-0badcafe/{log}",
             "kmsKeyId": "arn:aws:kms:::keys-logs",
             "retentionInDays": 365,
+            "deletionProtectionEnabled": True,
         }
         assert group.protect
         assert group.urn in domain.depends_on_urns

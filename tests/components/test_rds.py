@@ -241,6 +241,7 @@ def test_every_exported_log_has_an_encrypted_group_before_its_instance(run: Any)
                 "name": f"/aws/rds/instance/{instance.inputs['identifier']}/{log}",
                 "kmsKeyId": "arn:aws:kms:::keys-logs",
                 "retentionInDays": 365,
+                "deletionProtectionEnabled": True,
             }
             assert group.protect
             assert group.urn in instance.depends_on_urns

@@ -36,6 +36,8 @@ def turned(kind: str) -> str:
 
 
 GOOD: Final = (
+    Good("aws:route53/healthCheck:HealthCheck", "enableSni", "dns-health-check", (False,)),
+    Good("aws:route53/zone:Zone", "enableAcceleratedRecovery", "dns-recovery", (False, GONE)),
     Good(RECORD, "", "dns-failover", where=write),
     Good(RECORD, "failoverRoutingPolicies", "dns-failover", ([], GONE), where=write),
     Good(RECORD, "failoverRoutingPolicies[*].type", "dns-failover", (turned, GONE), where=write),

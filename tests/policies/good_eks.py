@@ -55,6 +55,7 @@ FOREIGN: Final = (
 )
 
 GOOD: Final = (
+    Good("kubernetes:storage.k8s.io/v1:StorageClass", "allowVolumeExpansion", "storage-class", (False, GONE)),
     Good(CLUSTER, "encryptionConfig", "eks-secrets-kms"),
     Good(CLUSTER, "encryptionConfig.resources", "eks-secrets-kms", ([], GONE)),
     Good(CLUSTER, "encryptionConfig.provider.keyArn", "eks-secrets-kms", ("", "alias/aws/eks", GONE)),

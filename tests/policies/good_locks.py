@@ -36,6 +36,10 @@ HOLDERS: Final = (
 OFF: Final = (False, GONE)
 
 GOOD: tuple[Good, ...] = (
+    Good("aws:cloudwatch/logGroup:LogGroup", "deletionProtectionEnabled", "deletion-protection", OFF),
+    Good("aws:s3/bucket:Bucket", "forceDestroy", "force-destroy", (True,)),
+    Good("aws:ecr/repository:Repository", "forceDelete", "force-destroy", (True,)),
+    Good("aws:route53/zone:Zone", "forceDestroy", "force-destroy", (True,)),
     Good("aws:rds/instance:Instance", "deletionProtection", "deletion-protection", OFF),
     Good("aws:eks/cluster:Cluster", "deletionProtection", "deletion-protection", OFF),
     Good("aws:lb/loadBalancer:LoadBalancer", "enableDeletionProtection", "deletion-protection", OFF),

@@ -43,6 +43,7 @@ ANY_ROLE: Final = {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*"}}
 NO_CLEAR_TEXT: Final = {"Bool": {"aws:SecureTransport": "true"}}
 
 GOOD: tuple[Good, ...] = (
+    Good("aws:opensearch/domain:Domain", "clusterConfig.coldStorageOptions.enabled", "os-cold", (False, GONE)),
     on("encryptAtRest.enabled", "os-cmk"),
     Good(DOMAIN, "encryptAtRest.kmsKeyId", "os-cmk", (GONE, "", "alias/aws/es")),
     Good(DOMAIN, "encryptAtRest", "os-cmk", (GONE, {}), unknown=True),

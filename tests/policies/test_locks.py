@@ -8,12 +8,11 @@ from hypothesis import given
 
 from policies.rule import UNKNOWN, Finding, Resource
 from tests.policies.anything import ANYTHING, judged, places
-from tests.policies.good import PROTECT
 from tests.policies.good_locks import GOOD, HOLDERS, KEPT
 from tests.policies.plans import RULES, broken, changed, everything, judge, of, resources
 from tests.regions import STACKS
 
-FLAGS = [(good.type, good.path) for good in GOOD if good.path != PROTECT]
+FLAGS = [(good.type, good.path) for good in GOOD if good.rule == "deletion-protection"]
 MESSAGE = "is not protected, must be: Pulumi would delete it"
 
 
@@ -22,7 +21,7 @@ def released(resource: Resource) -> Resource:
     return replace(resource, protect=False)
 
 
-@pytest.mark.parametrize("rule", ["deletion-protection", "pulumi-protect", "protect-holders"])
+@pytest.mark.parametrize("rule", ["deletion-protection", "force-destroy", "pulumi-protect", "protect-holders"])
 def test_the_plans_break_no_rule(rule: str) -> None:
     assert list(everything(rule)) == []
 
@@ -34,6 +33,14 @@ def test_the_cloud_refuses_to_delete(type_: str, path: str) -> None:
         assert judge("deletion-protection", broken(its, path, ...)) == [Finding(path, "is absent, must be true")]
         unknown = judge("deletion-protection", broken(its, path, UNKNOWN))
         assert unknown == [Finding(path, "is not known before the update", False)]
+
+
+@pytest.mark.parametrize(("type_", "path"), [(good.type, good.path) for good in GOOD if good.rule == "force-destroy"])
+def test_nothing_is_emptied_by_deleting_it(type_: str, path: str) -> None:
+    for its in of("prod", type_):
+        message = "is true, must be false or absent"
+        assert judge("force-destroy", broken(its, path, True)) == [Finding(path, message)]
+        assert not judge("force-destroy", broken(its, path, UNKNOWN))[0].verified
 
 
 @pytest.mark.parametrize("type_", KEPT)
