@@ -63,4 +63,5 @@ MODULES: Final = (
 
 def every_rule() -> tuple[Rule, ...]:
     """Every rule, module by module."""
-    return tuple(RULES.values())
+    place = {module.__name__: index for index, module in enumerate(MODULES)}
+    return tuple(sorted(RULES.values(), key=lambda rule: place[rule.check.__module__]))
