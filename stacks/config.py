@@ -12,7 +12,8 @@
     ├── kubernetes   KubernetesConfig  ┐ stacks/cluster.py
     ├── service      ServiceConfig     ┘
     ├── backup       BackupConfig
-    └── waf          WafConfig
+    ├── waf          WafConfig
+    └── cost         CostConfig
 
 What is safe for every production region is a default of a component's arguments and not in here; what is the same in
 each region unless somebody has a reason is a default here; what differs (role, place, sizes, versions in an upgrade) is
@@ -25,9 +26,10 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from stacks.cluster import KubernetesConfig, ServiceConfig
 from stacks.offers import REGIONS, RegionOffer
@@ -38,6 +40,18 @@ Role = Literal["primary", "standby"]
 
 TagValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,254}$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
+
+
+def _amount(value: Any) -> Any:
+    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\d.,_ ]+", value)):
+        raise PydanticCustomError("amount", "has no currency")
+    if isinstance(value, str) and not re.fullmatch(r"(0|[1-9]\d{0,9})(\.\d{1,2})? USD", value):
+        raise PydanticCustomError("amount", "is no amount of US dollars")
+    return value
+
+
+Dollars = Annotated[str | None, BeforeValidator(_amount)]
+"""An amount such as `60000 USD`, or none: list prices are in dollars, and no rate of exchange is known here."""
 
 PRIVATE_BLOCKS: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
@@ -127,6 +141,17 @@ class WafConfig(Strict):
     )
 
 
+class CostConfig(Strict):
+    """What it may cost. `docsearch check` stops a change that goes beyond it."""
+
+    monthly_budget: Dollars = Field(
+        default=None, description="the most that the region may cost in a month at expected use, such as `60000 USD`"
+    )
+    monthly_increase: Dollars = Field(
+        default=None, description="the most that one change may add to the month's cost, such as `5000 USD`"
+    )
+
+
 class StackConfig(Strict):
     """One region, as its stack file says."""
 
@@ -158,6 +183,7 @@ class StackConfig(Strict):
     service: ServiceConfig = Field(description="the search service")
     backup: BackupConfig = Field(default=BackupConfig(), description="backups")
     waf: WafConfig = Field(default=WafConfig(), description="the web firewall")
+    cost: CostConfig = Field(default=CostConfig(), description="what it may cost")
 
     @classmethod
     def parse(cls, file: Path) -> "StackConfig":
