@@ -144,17 +144,18 @@ class StackFile:
     doubts: tuple[Problem, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> "StackFile":
+    def read(cls, path: Path, *, whole: bool = False) -> "StackFile":
         """Read a file without judging its values.
 
         Args:
-            path: A `Pulumi.<stack>.yaml`.
+            path: A `Pulumi.<stack>.yaml`, or another file of settings.
+            whole: Whether the settings are the whole file, and not the object in a stack file.
 
         Raises:
             StackFileError: It is missing, not YAML, empty, or holds no `docsearch:stack` object.
         """
-        reader = _Reader(path)
-        data = reader.stack_object()
+        reader = _Reader(path, whole=whole)
+        data = reader.settings()
         if not reader.lines:
             raise StackFileError(reader.problems)
         return cls(path, MappingProxyType(data), MappingProxyType(reader.lines), tuple(reader.problems))
@@ -220,17 +221,17 @@ class StackFile:
 class _Reader:
     """Composes YAML into plain data, remembering lines and whatever is doubtful."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, whole: bool = False) -> None:
+        self.path, self.whole = path, whole
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
 
-    def stack_object(self) -> dict[str, Any]:
-        """The object under `docsearch:stack`; what is wrong goes to `problems`."""
+    def settings(self) -> dict[str, Any]:
+        """The object under `docsearch:stack`, or the whole file; what is wrong goes to `problems`."""
         try:
             root = self._root()
             if root is not None and root.tag != "tag:yaml.org,2002:null":
-                return self._stack(root)
+                return self._whole(root) if self.whole else self._stack(root)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             said = " ".join(part for part in (error.context, error.problem) if part)
@@ -238,13 +239,21 @@ class _Reader:
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             return self._doubt(None, f"is not YAML: {_first_line(error)}", "Write it as UTF-8 text in YAML")
         except OSError as error:
-            others = sorted(found.name for found in self.path.parent.glob("Pulumi.*.yaml"))
+            like = "*.yaml" if self.whole else "Pulumi.*.yaml"
+            others = sorted(found.name for found in self.path.parent.glob(like))
             return self._doubt(None, f"cannot be read: {error.strerror}", suggest(self.path.name, others))
-        return self._doubt(None, "is empty", f"It needs `config:` with one object `{OBJECT}:`")
+        needs = "Write `key: value` lines" if self.whole else f"It needs `config:` with one object `{OBJECT}:`"
+        return self._doubt(None, "is empty", needs)
 
     def _root(self) -> yaml.Node | None:
         self.loader = yaml.SafeLoader(self.path.read_text(encoding="utf-8"))
         return self.loader.get_single_node()
+
+    def _whole(self, root: yaml.Node) -> dict[str, Any]:
+        if not isinstance(root, yaml.MappingNode):
+            return self._doubt(root.start_mark.line + 1, "is not a group of keys", "Write `key: value` lines")
+        built: dict[str, Any] = self._value(root, (), ())
+        return built
 
     def _stack(self, root: yaml.Node) -> dict[str, Any]:
         config = dict(self._entries(root, "the file")).get("config")
@@ -338,19 +347,21 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def group_of(annotation: Any) -> type[Strict] | None:
-    """The model that a field holds, looking through `| None`; None for a plain value."""
-    if get_origin(annotation) in (Union, UnionType):
+    """The model that a field holds, looking through `| None` and into lists; None for a plain value."""
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
         return next((group for group in map(group_of, get_args(annotation)) if group), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, Strict) else None
 
 
 def model_at(model: type[Strict], path: KeyPath) -> type[Strict] | None:
-    """The model at a key path below a model; None where the path leaves the models."""
+    """The model at a key path below a model; None where the path leaves the models. A list's items share a model."""
     current: type[Strict] | None = model
     for part in path:
+        if isinstance(part, int):
+            continue
         if current is None or part not in current.model_fields:
             return None
-        current = group_of(current.model_fields[str(part)].annotation)
+        current = group_of(current.model_fields[part].annotation)
     return current
 
 

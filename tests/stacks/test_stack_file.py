@@ -6,10 +6,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from components.errors import ConfigError
 from stacks.config import StackConfig
-from stacks.stack_file import Problem, StackFile, StackFileError
+from stacks.stack_file import Problem, StackFile, StackFileError, Strict
 
 Write = Callable[..., Path]
 
@@ -40,6 +41,42 @@ def test_an_empty_file_says_what_it_needs(write: Write, text: str) -> None:
     (found,) = problems(write("prod", text=text))
     assert found.reason == "is empty"
     assert "docsearch:stack" in found.remedy
+
+
+class Entry(Strict):
+    share: float = Field(description="a part of the whole", le=1)
+
+
+class Entries(Strict):
+    entries: tuple[Entry, ...] = Field(description="some entries")
+
+
+def whole_file(tmp_path: Path, text: str) -> Entries:
+    path = tmp_path / "entries.yaml"
+    path.write_text(text)
+    return StackFile.read(path, whole=True).validated(Entries)
+
+
+def test_a_file_that_is_all_settings_is_read_as_a_whole(tmp_path: Path) -> None:
+    assert whole_file(tmp_path, "entries: [{share: 0.5}]\n") == Entries(entries=(Entry(share=0.5),))
+
+
+def test_a_problem_in_a_list_names_the_entry_its_line_and_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(StackFileError) as caught:
+        whole_file(tmp_path, "entries:\n- share: 2\n- shore: 1\n")
+    found = {problem.key: problem for problem in caught.value.problems}
+    assert found["entries[0].share"].line == 2
+    assert found["entries[0].share"].remedy == "Expected: a part of the whole"
+    assert found["entries[1].shore"].remedy == "Perhaps `share` is meant"
+    assert found["entries[1].share"].reason == "is required and missing"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", "is empty"), ("- 1\n", "is not a group of keys"), ("a: [", "is not YAML")]
+)
+def test_a_file_that_is_all_settings_and_holds_none_says_so(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(StackFileError, match=reason):
+        whole_file(tmp_path, text)
 
 
 def test_bad_syntax_names_the_line(write: Write) -> None:
