@@ -36,7 +36,8 @@ from stacks.fleet import stack_file
 
 EPILOG = """Exit codes: 0 well; 1 unexpected; 2 wrong configuration or command line; 3 no engine; 4 local cloud;
 5 pending operations or a locked stack; 6 the update failed; 7 unreadable plan; 8 changes where none were expected;
-9 a rule stops the change; 10 it would destroy something; 12 not everything could be looked at; 130 interrupted."""
+9 a rule stops the change; 10 it would destroy something; 11 over budget; 12 not everything could be looked at;
+130 interrupted."""
 
 
 @click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

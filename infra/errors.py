@@ -11,6 +11,7 @@
     ├── DriftError                 8   something differs, where the command was told to expect no changes
     ├── PolicyError                9   a rule of the policy pack stops the change
     ├── DestructiveError          10   the change would destroy or unlock something stateful, and no waiver allows it
+    ├── BudgetError               11   it would cost more than its budget
     ├── IncompleteError           12   not everything could be looked at, and nothing is passed by default
     └── InterruptedUpdateError   130   Ctrl-C, as in any shell; the engine ended in good order
 
@@ -73,6 +74,12 @@ class DestructiveError(DocsearchError):
     """The change would destroy or unlock something stateful, and no waiver allows it."""
 
     exit_code = 10
+
+
+class BudgetError(DocsearchError):
+    """It would cost more than its budget."""
+
+    exit_code = 11
 
 
 class IncompleteError(DocsearchError):

@@ -19,6 +19,7 @@ from infra.clouds import Cloud
 from infra.doctor import Check
 from infra.engine import Engine
 from infra.errors import (
+    BudgetError,
     DestructiveError,
     DriftError,
     EngineError,
@@ -128,6 +129,7 @@ ERRORS: Mapping[type[DocsearchError], int] = {
     DriftError: 8,
     PolicyError: 9,
     DestructiveError: 10,
+    BudgetError: 11,
     IncompleteError: 12,
     InterruptedUpdateError: 130,
 }
