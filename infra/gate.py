@@ -189,6 +189,7 @@ def _instead(change: Change, every: Sequence[Change]) -> str:
     renamed = _renamed(change, every)
     if renamed is None:
         return "Put it back, or move what it holds first"
+    change, renamed = _outermost(change, renamed, every)
     # The same parents under another name: the short form of an alias does.
     same_parents = change.urn.rpartition("::")[0] == renamed.urn.rpartition("::")[0]
     alias = f'pulumi.Alias(name="{change.name}")' if same_parents else f'"{change.urn}"'
@@ -201,6 +202,21 @@ def _renamed(change: Change, every: Sequence[Change]) -> Change | None:
     """What may be the same resource under another name: of those that come, the one with the most similar name."""
     come = [other for other in every if other.op == "create" and other.type == change.type]
     return max(come, key=lambda other: SequenceMatcher(None, change.name, other.name).ratio(), default=None)
+
+
+def _outermost(old: Change, new: Change, every: Sequence[Change]) -> tuple[Change, Change]:
+    """The outermost parents that were renamed with a resource: one alias there keeps all that they hold.
+
+    Pulumi gives a child its parent's alias where the child's name begins with the parent's.
+    """
+    by_urn = {change.urn: change for change in every}
+    while True:
+        from_, to = by_urn.get(old.parent), by_urn.get(new.parent)
+        if from_ is None or to is None or (from_.op, to.op, from_.type) != ("delete", "create", to.type):
+            return old, new
+        if not old.name.startswith(from_.name) or new.name != to.name + old.name.removeprefix(from_.name):
+            return old, new
+        old, new = from_, to
 
 
 def _before_and_after(change: Change, path: str) -> str:

@@ -167,6 +167,28 @@ def test_a_replacement_of_what_is_locked_names_its_properties() -> None:
     assert "Put engine (a -> b) back as it was" in objection.remedy
 
 
+def family(name: str, op: Op) -> tuple[Change, Change]:
+    """A component and the database in it, both of that name."""
+    component = replace(change("docsearch:rds:Rds", op, name=name, parents=""), parent="urn:stack")
+    database = replace(change(INSTANCE, op, name=f"{name}-replica-1"), parent=component.urn)
+    return component, database
+
+
+def test_a_renamed_component_is_told_the_one_alias_that_keeps_all_of_it() -> None:
+    gone, come = family("database", "delete"), family("store", "create")
+    assert f'give {come[0].urn} opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="database")])' in (
+        only(*gone, *come).remedy
+    )
+
+
+def test_a_child_that_would_not_inherit_the_alias_is_told_its_own() -> None:
+    component, database = family("database", "delete")
+    moved, come = family("store", "create")
+    come = replace(come, urn=urn(INSTANCE, "copy-1"))
+    remedy = only(component, database, moved, come).remedy
+    assert f'give {come.urn} opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="database-replica-1")])' in remedy
+
+
 def test_a_move_to_another_parent_is_told_the_whole_urn() -> None:
     gone = change(INSTANCE, "delete")
     remedy = only(gone, change(INSTANCE, "create", parents="docsearch:store:Store$")).remedy
