@@ -218,7 +218,7 @@ def test_a_difference_is_that_of_the_totals_at_every_grouping(
 def test_a_change_of_nothing_costs_nothing(its: Estimate, some: Commitments, types: list[str]) -> None:
     found = differing(its, its, *(change(type_, "same") for type_ in types), commitments=some)
     assert found.monthly == Range()
-    assert not (found.shifts or found.replaced or found.stranded)
+    assert [*found.shifts, *found.replaced, *found.stranded] == []
     assert not any(found.by_component.values())
 
 
