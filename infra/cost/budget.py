@@ -18,6 +18,10 @@ from infra.cost.model import CURRENCY, Estimate, Range, total
 
 _AMOUNT: Final = re.compile(r"(?P<figure>-?[0-9.,_ ]*[0-9]) *(?P<currency>[^0-9\s.,_-]*)")
 _FIGURE: Final = re.compile(r"(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?")
+MONTH: Final = "the month"
+INCREASE: Final = "the increase"
+"""What a budget limits."""
+
 _REMEDY: Final = "Write it as `60000 USD`, without separators"
 
 
@@ -143,12 +147,12 @@ def exceeded(
     after = tuple(estimates)
     found = []
     if budget.monthly is not None:
-        found.append(Reason("the month", budget.monthly, _sum(after).expected, _missing(after), of))
+        found.append(Reason(MONTH, budget.monthly, _sum(after).expected, _missing(after), of))
     if budget.increase is not None and before is not None:
         was = tuple(before)
         added = _sum(after) - _sum(was)
         # What was not known before may be what is known now: neither end of the difference is sure.
-        found.append(Reason("the increase", budget.increase, added.expected, _missing((*after, *was)), of))
+        found.append(Reason(INCREASE, budget.increase, added.expected, _missing((*after, *was)), of))
     return tuple(reason for reason in found if reason.over > 0 or reason.missing)
 
 
