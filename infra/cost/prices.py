@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -32,12 +32,20 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from components.errors import ConfigError
-from infra.cost.model import Confidence, Price
+from infra.cost.model import CURRENCY, Confidence, Price
 
 DEFAULT: Final = Path(__file__).resolve().with_name("prices.json")
 
 Key = tuple[str, str, str]
 """Service, sku, region."""
+
+
+class Bounds(NamedTuple):
+    """From which quantity in a month on a price holds, and up to which (None: without end), in units of the price."""
+
+    start: Decimal
+    end: Decimal | None
+
 
 Tiers = tuple[tuple[Decimal | None, Price], ...]
 """Prices by volume: up to which quantity in a month, in units of the price (None: all that is above), and the price."""
@@ -88,6 +96,15 @@ class Snapshot:
         if single := self.prices.get((service, family, region)):
             return ((None, single),)
         return self._families.get((service, family, region), ())
+
+    def bounds(self, price: Price) -> Bounds | None:
+        """The volume that a price is for; None if it is not one of several tiers."""
+        start = Decimal(0)
+        for end, each in self._families.get((price.service, price.sku.rpartition(":")[0], price.region), ()):
+            if each.sku == price.sku:
+                return Bounds(start, end)
+            start = end or start
+        return None
 
     def age(self, today: date) -> int:
         """Days since the snapshot was made."""
@@ -343,3 +360,69 @@ def _taken(listed: _Listed, region: str, like: str) -> _Listed:
     surest = Confidence.DERIVED if listed.confidence is Confidence.EXACT else listed.confidence
     note = "; ".join(filter(None, (f"not read in {region}, taken to be as in {like}", listed.note)))
     return listed.model_copy(update={"confidence": surest, "note": note})
+
+
+def dump(snapshot: Snapshot) -> str:
+    """A snapshot as its file: a line for each price, so that a renewal is read as a diff.
+
+    Prices are in the snapshot's order. What a region is only taken to cost is written as that, as long as it still
+    costs the same.
+    """
+    keys = {text: key for key, text in snapshot.sources.items()}
+    entries: dict[str, dict[str, dict[str, Price]]] = {}
+    for (service, sku, region), price in snapshot.prices.items():
+        entries.setdefault(service, {}).setdefault(sku, {})[region] = price
+    used = {keys[price.source] for price in snapshot.prices.values()}
+    top = {"snapshot_date": f"{snapshot.day}", "currency": CURRENCY, "regions": list(snapshot.regions)}
+    sources = {key: text for key, text in sorted(snapshot.sources.items()) if key in used}
+    parts = [f"{_json(key)}: {_json(value)}" for key, value in top.items()]
+    parts.append(f'"sources": {_block([f"  {_json(key)}: {_json(text)}" for key, text in sources.items()], " ")}')
+    services = []
+    for service, skus in entries.items():
+        about = snapshot.about
+        rows = [
+            _row(sku, prices, about.get((service, sku), ""), snapshot.regions, keys) for sku, prices in skus.items()
+        ]
+        services.append(f"  {_json(service)}: {_block(rows, '  ')}")
+    parts.append(f'"services": {_block(services, " ")}')
+    return _block([f" {part}" for part in parts], "") + "\n"
+
+
+def _row(sku: str, prices: Mapping[str, Price], about: str, regions: Sequence[str], keys: Mapping[str, str]) -> str:
+    """An entry of the file."""
+    own: dict[str, _Listed] = {}
+    assumed: dict[str, str] = {}
+    unit = next(iter(prices.values())).unit
+    for region, price in prices.items():
+        listed = _Listed.model_validate(
+            {
+                "usd": f"{price.usd:f}",
+                "as_of": price.as_of,
+                "source": keys[price.source],
+                "confidence": price.confidence,
+                "note": price.note.removeprefix(about).removeprefix("; "),
+            }
+        )
+        like = next((other for other, given in own.items() if _taken(given, region, other) == listed), None)
+        if like is None:
+            own[region] = listed
+        else:
+            assumed[region] = like
+    lines = [
+        f"    {_json(region)}: {_json(listed.model_dump(mode='json', exclude_defaults=True))}"
+        for region, listed in own.items()
+    ]
+    head = {"unit": unit} | ({"about": about} if about else {})
+    tail = {"assumed": assumed, "without": [region for region in regions if region not in prices]}
+    written = [f"{_json(key)}: {_json(value)}" for key, value in head.items()]
+    written.append(f'"regions": {_block(lines, "   ")}')
+    written += [f"{_json(key)}: {_json(value)}" for key, value in tail.items() if value]
+    return f"   {_json(sku)}: {{{', '.join(written)}}}"
+
+
+def _block(lines: Iterable[str], indent: str) -> str:
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
