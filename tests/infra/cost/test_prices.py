@@ -15,6 +15,7 @@ from components.errors import ConfigError
 from infra.cost import prices
 from infra.cost.model import Confidence, Price
 from infra.cost.prices import Snapshot
+from tests.regions import plan
 
 SNAPSHOT = prices.load()
 TB = 1024
@@ -119,6 +120,32 @@ def test_prices_are_those_of_their_source(service: str, sku: str, usd: str, regi
     price = SNAPSHOT.find(service, sku, region)
     assert price is not None
     assert price.usd == Decimal(usd)
+
+
+def classes(stack: str) -> set[tuple[str, str]]:
+    """What is hired by the hour in a region, as service and sku."""
+    found: set[tuple[str, str]] = set()
+    for change in plan(stack).changes:
+        match change.type, change.inputs:
+            case "aws:eks/nodeGroup:NodeGroup", {"instanceTypes": types}:
+                found |= {("AmazonEC2", f"instance:{each}:linux:on-demand") for each in types}
+            case "aws:rds/instance:Instance", {"instanceClass": each, "multiAz": multi}:
+                found.add(("AmazonRDS", f"instance:{each}:postgres:{'multi-az' if multi else 'single-az'}"))
+            case "aws:opensearch/domain:Domain", {"clusterConfig": nodes}:
+                for each in (nodes["instanceType"], nodes["dedicatedMasterType"], nodes["warmType"]):
+                    found.add(("AmazonES", f"instance:{each}"))
+            case "aws:elasticache/replicationGroup:ReplicationGroup", {"nodeType": each, "engine": engine}:
+                found.add(("AmazonElastiCache", f"node:{each}:{engine}"))
+            case _:
+                pass
+    return found
+
+
+@pytest.mark.parametrize(("stack", "region"), [("prod", "us-east-1"), ("dr", "us-west-2")])
+def test_whatever_the_regions_hire_by_the_hour_has_a_price(stack: str, region: str) -> None:
+    hired = classes(stack)
+    assert {service for service, _ in hired} >= {"AmazonEC2", "AmazonRDS", "AmazonES"}
+    assert [(service, sku) for service, sku in hired if SNAPSHOT.find(service, sku, region) is None] == []
 
 
 @pytest.mark.parametrize(
