@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Final, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Self, TypeVar, Union, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
@@ -347,29 +347,37 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def group_of(annotation: Any) -> type[Strict] | None:
-    """The model that a field holds, looking through `| None` and into lists; None for a plain value."""
-    if get_origin(annotation) in (Union, UnionType, tuple, list):
+    """The model that a field holds, looking through `| None` and into lists and maps; None for a plain value."""
+    if get_origin(annotation) in (Union, UnionType, tuple, list, dict):
         return next((group for group in map(group_of, get_args(annotation)) if group), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, Strict) else None
 
 
 def model_at(model: type[Strict], path: KeyPath) -> type[Strict] | None:
     """The model at a key path below a model; None where the path leaves the models. A list's items share a model."""
-    current: type[Strict] | None = model
-    for part in path:
-        if isinstance(part, int):
-            continue
-        if current is None or part not in current.model_fields:
-            return None
-        current = group_of(current.model_fields[part].annotation)
-    return current
+    return group_of(_at(model, path)[0])
 
 
 def field_at(model: type[Strict], path: KeyPath) -> FieldInfo | None:
-    """The field at a key path below a model; a list's item answers for its list."""
-    names = tuple(part for part in path if isinstance(part, str))
-    group = model_at(model, names[:-1])
-    return group.model_fields.get(names[-1]) if group and names else None
+    """The field at a key path below a model; an item answers for its list, and a value for its map."""
+    return _at(model, path)[1]
+
+
+def _at(model: type[Strict], path: KeyPath) -> tuple[Any, FieldInfo | None]:
+    """The type at a key path, and the last field that the path names; nothing where it leaves the models."""
+    current, field = cast(Any, model), None
+    for part in path:
+        kind, items = get_origin(current), get_args(current)
+        if kind is dict:
+            current = items[1]
+        elif isinstance(part, int):
+            current = items[0] if kind in (tuple, list) else current
+        elif (group := group_of(current)) and part in group.model_fields:
+            field = group.model_fields[part]
+            current = field.annotation
+        else:
+            return None, None
+    return current, field
 
 
 def unit_of(field: FieldInfo | None) -> str:

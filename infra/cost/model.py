@@ -120,6 +120,7 @@ class Charge:
         usage: The key of the usage file that the quantity comes from; empty if the plan alone decides it.
         factor: What the list price is multiplied by, such as 0.30 for Spot.
         assumed: Why there is a factor, and where it is from; empty if there is none.
+        region: Where it is billed; empty for the region of the stack. Data is billed in the region that it leaves.
     """
 
     what: str
@@ -129,6 +130,7 @@ class Charge:
     usage: str = ""
     factor: Decimal = Decimal(1)
     assumed: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True)
