@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from infra.cost.model import HOURS, Charge, Range
 from infra.cost.of_eks import crossed
-from infra.cost.pricing import Around, Charges, NoFigureError, Resource, UnpricedError, plain, prices
+from infra.cost.pricing import Around, Charges, NoFigureError, NotKnownError, Resource, UnpricedError, plain, prices
 from stacks.offers import INSTANCE_SIZES
 
 RDS: Final = "AmazonRDS"
@@ -60,41 +60,62 @@ def source(instance: Resource, around: Around) -> Source:
     """
     if not instance.has("replicateSourceDb"):
         return _read(instance)
-    here, elsewhere = _sources(around)
-    named = _named(instance)
-    if named in here:
-        return _read(here[named])
-    # In a first plan no identifier is known yet; a name that is an ARN is in another region.
-    if not named and len(here) == 1:
-        return _read(next(iter(here.values())))
-    if named.rpartition(":")[2] in elsewhere:
-        return _read(elsewhere[named.rpartition(":")[2]])
-    if len(elsewhere) == 1:
-        return _read(next(iter(elsewhere.values())))
+    if here := _source_here(instance, around):
+        return _read(here)
+    elsewhere = _leading(around.elsewhere(INSTANCE))
+    known = [one for one in elsewhere if _identifier(one) == _identifier(instance, "replicateSourceDb")]
+    if len(found := known or elsewhere) == 1:
+        return _read(found[0])
     peer = around.figures.peer.database if around.figures.peer else None
-    if (here and not named) or peer is None:
+    if peer is None:
         raise NoFigureError("replicateSourceDb", "is not in the plan, and the usage file has no peer.database")
     return Source(peer.engine, Decimal(peer.allocated_gib), None)
 
 
-def _sources(around: Around) -> tuple[dict[str, Resource], dict[str, Resource]]:
-    """Instances that follow nobody, here and elsewhere, by identifier, or by URN where that is not known."""
+def _source_here(replica: Resource, around: Around) -> Resource | None:
+    """What a replica follows in its own plan; None if it follows an instance of another region.
 
-    def leading(found: list[Resource]) -> dict[str, Resource]:
-        return {_text(one, "identifier") or one.urn: one for one in found if not one.has("replicateSourceDb")}
+    Raises:
+        NoFigureError: It follows one of this region, and it cannot be said which.
+    """
+    here: Mapping[str, list[Resource]] = around.kept(INSTANCE, lambda: _indexed(_leading(around.all(INSTANCE))))
+    named = _identifier(replica, "replicateSourceDb")
+    if named is None:
+        # In a first plan no identifier is known yet. A component has one database and its replicas.
+        beside = here.get(replica.parent, [])
+        if len(beside) > 1:
+            raise NotKnownError("replicateSourceDb")
+        return beside[0] if beside else None
+    if replica.text("replicateSourceDb").startswith("arn:"):
+        return None
+    found = here.get(named, [])
+    if len(found) > 1:
+        found = [one for one in here.get(replica.parent, []) if _identifier(one) == named]
+    if len(found) != 1:
+        raise NoFigureError("replicateSourceDb", f"is {named[:60]}, which is {len(found)} instances of the plan")
+    return found[0]
 
-    return around.kept("sources", lambda: (leading(around.all(INSTANCE)), leading(around.elsewhere(INSTANCE))))
+
+def _leading(instances: list[Resource]) -> list[Resource]:
+    return [one for one in instances if not one.has("replicateSourceDb")]
 
 
-def _named(instance: Resource) -> str:
-    return _text(instance, "replicateSourceDb")
+def _indexed(instances: list[Resource]) -> dict[str, list[Resource]]:
+    """Instances by identifier, and by the URN of the component that made them."""
+    found: dict[str, list[Resource]] = {}
+    for one in instances:
+        found.setdefault(one.parent, []).append(one)
+        if identifier := _identifier(one):
+            found.setdefault(identifier, []).append(one)
+    return found
 
 
-def _text(resource: Resource, path: str) -> str:
+def _identifier(instance: Resource, path: str = "identifier") -> str | None:
+    """An identifier, or the end of an ARN; None where it is not known yet."""
     try:
-        return resource.text(path)
-    except NoFigureError:
-        return ""
+        return instance.text(path).rpartition(":")[2] if instance.has(path) else None
+    except NotKnownError:
+        return None
 
 
 def _read(instance: Resource) -> Source:
@@ -227,10 +248,10 @@ def between_regions(instance: Resource, around: Around) -> Charges:
     """What a replica takes from its source in another region."""
     if not instance.has("replicateSourceDb"):
         return
-    here, named = _sources(around)[0], _named(instance)
-    if named in here or (here and not named):
-        return
-    yield _from_peer("changes from the other region", around, around.figures.database.replicated_gb, "replicated_gb")
+    if _source_here(instance, around) is None:
+        yield _from_peer(
+            "changes from the other region", around, around.figures.database.replicated_gb, "replicated_gb"
+        )
 
 
 @prices(BACKUPS, "storage")

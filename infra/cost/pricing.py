@@ -46,6 +46,13 @@ class NoFigureError(Exception):
         self.path, self.why = path, why
 
 
+class NotKnownError(NoFigureError):
+    """A value that decides a charge is not known before the update."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is not known before the update")
+
+
 class UnpricedError(Exception):
     """There is a charge, and nobody has said how it is priced.
 
@@ -188,7 +195,7 @@ class Resource:
             elif value is not None:
                 raise NoFigureError(path, f"has {_shown(value)} above it, not a group of keys")
         if value == UNKNOWN:
-            raise NoFigureError(path, "is not known before the update")
+            raise NotKnownError(path)
         if is_secret(value):
             raise NoFigureError(path, "is secret")
         return value
