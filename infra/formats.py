@@ -22,6 +22,9 @@ from rich.text import Text
 
 from infra import report
 from infra.check import Check, StackCheck, Status
+from infra.cost.budget import MONTH, Reason
+from infra.cost.charts import money
+from infra.cost.table import DIFFERENCE, beside_rows, difference_line, difference_rows, sure
 from infra.findings import Finding, Place, place, rules
 from infra.gate import Objection
 from infra.plan import OPS
@@ -39,6 +42,9 @@ MOST_OF_A_CELL: Final = 1_000
 GATE: Final = "destructive-change"
 """The rule under which SARIF lists what the gate has to say."""
 
+BUDGET: Final = "over-budget"
+"""The rule under which SARIF lists budgets that are not kept."""
+
 # XML 1.0, production 2: what is none of these cannot be written, escaped or not. No text is worse for the lack of it.
 _NO_TEXT: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -46,6 +52,7 @@ _VERDICT: Final = {
     Status.OK: "nothing stops this change",
     Status.POLICY: "a rule stops this change",
     Status.DESTRUCTIVE: "this change would destroy something stateful",
+    Status.OVER_BUDGET: "this change would cost more than its budget",
     Status.INCOMPLETE: "not everything could be looked at",
 }
 
@@ -71,6 +78,42 @@ def allowed(check: Check) -> list[tuple[StackCheck, Objection]]:
     return [(one, its) for one in check.stacks for its in one.objections if its.waiver is not None]
 
 
+def prices(check: Check) -> list[tuple[str, ...]]:
+    """What the change does to the month, by stack and component."""
+    return [(one.stack, *row) for one in check.stacks if one.price for row in difference_rows(one.price)]
+
+
+def beside(check: Check) -> list[tuple[str, ...]]:
+    """What it costs besides the month."""
+    return [(one.stack, *row) for one in check.stacks if one.price for row in beside_rows(one.price)]
+
+
+def gaps(check: Check) -> list[tuple[str, ...]]:
+    """What has no figure, and why."""
+    found: list[tuple[str, ...]] = [
+        (one.stack, gap.urn.split("::", 3)[-1], gap.what, gap.why)
+        for one in check.stacks
+        if one.price
+        for gap in one.price.gaps
+    ]
+    return found + [(one.stack, "", "everything", one.priceless) for one in check.stacks if one.priceless]
+
+
+def budgets(check: Check) -> list[tuple[str, ...]]:
+    """Budgets that are not kept, or may not be, and whether the change is to blame."""
+    return [
+        (one.stack, str(reason).removeprefix(f"{one.stack}: "), "the change" if one.introduces(reason) else "the base")
+        for one in check.stacks
+        for reason in one.over
+    ]
+
+
+def sureness(check: Check) -> tuple[str, ...]:
+    """How sure the prices are."""
+    said = [sure(one.price) for one in check.stacks if one.price]
+    return (*said, check.prices.age) if said and check.prices else tuple(said)
+
+
 # For a terminal
 
 
@@ -83,14 +126,19 @@ def terminal(check: Check) -> RenderableType:
     # A new stack has hundreds of them: each is in the JSON document.
     unverified = Counter((one.stack, finding.rule) for one, finding in check.of_kind("unverified"))
     counted = [(stack, rule, str(count)) for (stack, rule), count in unverified.items()]
+    moved = prices(check) if any(one.price and one.price.shifts for one in check.stacks) else []
     sections: tuple[tuple[str, Sequence[Any], RenderableType], ...] = (
         ("findings", stopping, report.findings_table(stopping)),
         ("destructive changes", objections, report.objections_table(objections)),
+        ("budgets", budgets(check), report.rows_table(("stack", "budget", "because of"), budgets(check))),
         ("in the base already", known(check), report.findings_table(known(check))),
         ("advice", advice(check), report.findings_table(advice(check))),
         ("waived", waived, report.findings_table(waived)),
         ("destructive changes that are waived", exempt, report.rows_table(("urn", "what", "waiver"), exempt)),
         ("not known before the update", counted, report.rows_table(("stack", "rule", "values"), counted)),
+        ("price of a month", moved, report.rows_table(("stack", *DIFFERENCE), moved)),
+        ("besides the month", beside(check), report.rows_table(("stack", "what", "dollars", "why"), beside(check))),
+        ("without a figure", gaps(check), report.rows_table(("stack", "resource", "what", "why"), gaps(check))),
     )
     parts: list[RenderableType] = []
     for title, rows, table in sections:
@@ -99,8 +147,11 @@ def terminal(check: Check) -> RenderableType:
     for one in check.stacks:
         if one.plan is not None:
             parts.append(report.summary_line(one.plan))
+        if one.price is not None:
+            parts.append(Text(difference_line(one.price), "" if one.price.complete else "yellow"))
         if one.failed:
             parts.append(Text(f"{one.stack} ({one.region}): {_unplanned(one)}", "red"))
+    parts += (Text(line, "dim") for line in sureness(check))
     parts.append(Text(check.summary, "bold green" if check.status is Status.OK else "bold red"))
     return Group(*parts)
 
@@ -135,12 +186,14 @@ class _Section:
         columns: Titles of the columns.
         rows: Cells, as Markdown already.
         folded: Whether it is shown only when somebody asks.
+        notes: Lines below the table, few and short.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     folded: bool = False
+    notes: tuple[str, ...] = ()
 
     def text(self, count: int) -> str:
         """The first rows, and how many more there are."""
@@ -149,6 +202,8 @@ class _Section:
         lines = [_row(self.columns), _row("---" for _ in self.columns), *map(_row, self.rows[:count])]
         if more := len(self.rows) - count:
             lines += ["", f"and {more} more: `docsearch check --json` has them all."]
+        for note in self.notes:
+            lines += ["", _cell(note)]
         title = f"{self.title} ({len(self.rows)})" if self.folded else f"### {self.title}"
         if self.folded:
             return "\n".join([f"<details><summary>{title}</summary>", "", *lines, "", "</details>", "", ""])
@@ -195,6 +250,10 @@ def _sections(check: Check) -> Iterator[_Section]:
     yield _Section("Without a whole plan", ("stack", "why"), failed)
     yield _of_findings("Findings", [finding for _, finding in check.blocking])
     yield _Section("Destructive changes", objected, tuple(_objected(one, its) for one, its in check.objections))
+    yield _Section("Budgets", ("stack", "budget", "because of"), _cells(budgets(check)))
+    yield _Section("Price of a month", ("stack", *DIFFERENCE), _cells(prices(check)), notes=sureness(check))
+    yield _Section("Besides the month", ("stack", "what", "dollars", "why"), _cells(beside(check)))
+    yield _Section("Without a figure", ("stack", "resource", "what", "why"), _cells(gaps(check)))
     yield _of_findings("In the base already", known(check), folded=True)
     yield _of_findings("Advice", advice(check), folded=True)
     yield _of_findings("Waived", [finding for _, finding in check.of_kind("waived")], folded=True)
@@ -239,6 +298,10 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _cells(rows: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(map(_cell, row)) for row in rows)
+
+
 def _code(text: str) -> str:
     return f"<code>{_cell(text)}</code>" if text else ""
 
@@ -270,11 +333,12 @@ _SECURITY: Final = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MED
 
 def sarif(check: Check) -> str:
     """SARIF 2.1.0 (OASIS), within what GitHub's code scanning reads of it."""
-    descriptors = [*map(_descriptor, rules().values()), _GATE_DESCRIPTOR]
+    descriptors = [*map(_descriptor, rules().values()), _GATE_DESCRIPTOR, _BUDGET_DESCRIPTOR]
     index = {descriptor["id"]: number for number, descriptor in enumerate(descriptors)}
     results = [
         *(_result(finding, is_new=one.is_new(finding)) for one in check.stacks for finding in one.findings),
         *(_objection(one, its) for one in check.stacks for its in one.objections),
+        *(_budget(one, reason) for one in check.stacks for reason in one.over),
     ]
     # Two values of one property: the second is another result, today and tomorrow.
     times: Counter[str] = Counter()
@@ -327,6 +391,15 @@ _GATE_DESCRIPTOR: Final[Mapping[str, Any]] = {
 }
 
 
+_BUDGET_DESCRIPTOR: Final[Mapping[str, Any]] = {
+    "id": BUDGET,
+    "shortDescription": {"text": "A region costs no more than its budget"},
+    "fullDescription": {"text": "The month at expected use, or what the change adds to it, is beyond the stack file."},
+    "help": {"text": "Make the change cheaper, or raise `cost` in the stack file, and say in the change why"},
+    "defaultConfiguration": {"level": "error"},
+}
+
+
 def _level(severity: Severity) -> str:
     return "error" if severity.blocks else "warning"
 
@@ -354,6 +427,19 @@ def _objection(one: StackCheck, its: Objection) -> dict[str, Any]:
         "message": {"text": _sentences(f"{name}: {its.what}", _remedy(its))},
         "baselineState": "new",
         "suppressions": _suppressions(_waived(its)) if its.waiver else [],
+    }
+
+
+def _budget(one: StackCheck, reason: Reason) -> dict[str, Any]:
+    key = f"cost.monthly_{'budget' if reason.what == MONTH else 'increase'}"
+    exceeded = reason.over > 0
+    return {
+        **_located(BUDGET, "", one.stack, key, place("", one.stack, key=key)),
+        "kind": "fail" if exceeded else "open",
+        "level": "error" if exceeded else "none",
+        "message": {"text": _sentences(str(reason), _BUDGET_DESCRIPTOR["help"]["text"])},
+        "baselineState": "new" if one.introduces(reason) else "unchanged",
+        "suppressions": [],
     }
 
 
@@ -411,10 +497,24 @@ def junit(check: Check) -> str:
                 _tell(case, "failure", its.what, f"{its.urn}: {its.what}\nremedy: {_remedy(its)}")
             else:
                 _tell(case, "skipped", f"waived {_waived(its)}", its.what)
+        if one.budget:
+            _budget_case(check, suite, one)
         _count(suite, suite)
     _count(root, root)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _budget_case(check: Check, suite: ElementTree.Element, one: StackCheck) -> None:
+    case = _case(suite, one, BUDGET)
+    counting = [reason for its, reason in check.budgets if its is one]
+    text = "\n".join(map(str, one.over))
+    if over := [reason for reason in counting if reason.over > 0]:
+        _tell(case, "failure", f"{money(max(reason.over for reason in over))} over budget", text)
+    elif counting or one.priceless:
+        _tell(case, "error", "nobody knows whether the budget is kept", text or one.priceless)
+    elif one.failed:
+        _tell(case, "skipped", "there is no whole plan to price", one.failed)
 
 
 def _case(suite: ElementTree.Element, one: StackCheck, name: str) -> ElementTree.Element:

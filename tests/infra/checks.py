@@ -1,14 +1,19 @@
 """Checks to show and to judge, made of findings and objections that tests name."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from infra.check import Check, StackCheck
+from infra.cost.budget import Budget
+from infra.cost.change import Difference
+from infra.cost.model import Gap, Range
 from infra.findings import Finding, Place
 from infra.gate import Objection
 from infra.plan import OPS, Change, Plan
 from policies.rule import Severity
 from policies.waivers import Waiver
+from tests.infra.cost.lines import estimate, line
 
 BASE = "0123456789abcdef0123456789abcdef01234567"
 RULE, OTHER_RULE = "rds-cmk", "rds-backups"
@@ -57,6 +62,27 @@ def plan(*ops: str, stack: str = "prod", region: str = "us-east-1") -> Plan:
     )
     assert len(changes) == len(ops)
     return Plan(stack, region, "local", changes)
+
+
+def price(before: int | str, after: int | str, *missing: Gap, missed: tuple[Gap, ...] = (), **more: Any) -> Difference:
+    """A change of the month from one figure to another; `missing` has none afterwards, `missed` had none before."""
+    was, now = (line(quantity=Range.of(1), usd=str(usd), component="search") for usd in (before, after))
+    return Difference(estimate(was, unpriced=missed), estimate(now, unpriced=missing), **more)
+
+
+def gap(**changes: Any) -> Gap:
+    given: dict[str, Any] = {
+        "stack": "prod",
+        "urn": "urn:pulumi:prod::docsearch::aws:mq/broker:Broker::queue",
+        "type": "aws:mq/broker:Broker",
+        "component": "queue",
+        "what": "broker hours",
+        "why": "there is no price of mq.m9.large",
+    }
+    return Gap(**given | changes)
+
+
+MONTHLY, INCREASE = Budget(monthly=Decimal(1000)), Budget(increase=Decimal(100))
 
 
 def stack(*said: Finding | Objection, **changes: Any) -> StackCheck:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -9,13 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.errors import ConfigError
 from infra import errors
-from infra.check import EXIT_CODES, Check, Status
+from infra.check import EXIT_CODES, Check, StackCheck, Status, priced
+from infra.cost.budget import Budget
+from infra.cost.rates import budget_of
+from infra.cost.statement import Basis
 from infra.findings import rules
 from infra.formats import formatted
 from infra.program import PROJECT
 from policies.rule import Severity
-from tests.infra.checks import DATABASE, WAIVER, check, finding, objection, plan, stack
+from tests.infra.checks import (
+    DATABASE,
+    INCREASE,
+    MONTHLY,
+    WAIVER,
+    check,
+    finding,
+    gap,
+    objection,
+    plan,
+    price,
+    stack,
+)
 
 SCHEMA: dict[str, Any] = json.loads((PROJECT / "docs" / "schemas" / "check.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
@@ -30,17 +47,36 @@ findings = st.builds(
 objections = st.builds(
     objection, waiver=st.sampled_from([None, WAIVER]), expired=st.sampled_from([None, WAIVER]), what=st.text()
 )
+prices = st.builds(
+    lambda before, after, missing, missed: price(before, after, *missing, missed=missed),
+    st.sampled_from([0, 900, 1100]),
+    st.sampled_from([950, 1000, 1150, 2000]),
+    st.sampled_from([(), (gap(),), (gap(), gap(what="storage"))]),
+    st.sampled_from([(), (gap(),)]),
+)
 stacks = st.builds(
-    lambda said, failed, known, planned: stack(
-        *said, failed=failed, known=frozenset(one.identity for one in known), plan=plan("update") if planned else None
+    lambda said, failed, known, planned, priced, priceless, budget: stack(
+        *said,
+        failed=failed,
+        known=frozenset(one.identity for one in known),
+        plan=plan("update") if planned else None,
+        price=priced if planned and not priceless else None,
+        priceless=priceless if planned else "",
+        budget=budget,
     ),
     st.lists(findings | objections, max_size=6),
     st.sampled_from(["", "the engine stopped"]),
     st.lists(findings, max_size=3),
     st.booleans(),
+    prices,
+    st.sampled_from(["", "", "there are no prices of region eu-west-1"]),
+    st.sampled_from([Budget(), MONTHLY, INCREASE]),
 )
 checks = st.builds(
-    lambda every, new_only: Check("0" * 40, tuple(every), new_only), st.lists(stacks, max_size=3), st.booleans()
+    lambda every, new_only, prices: Check("0" * 40, tuple(every), new_only, prices),
+    st.lists(stacks, max_size=3),
+    st.booleans(),
+    st.sampled_from([None, Basis(date(2026, 11, 20), 7)]),
 )
 
 
@@ -68,11 +104,13 @@ def test_an_objection_stops_the_change_unless_it_is_waived() -> None:
 @given(its=checks)
 def test_the_gravest_decides(its: Check) -> None:
     expected = Status.OK
+    if its.over_budget:
+        expected = Status.OVER_BUDGET
     if its.objections:
         expected = Status.DESTRUCTIVE
     if its.blocking:
         expected = Status.POLICY
-    if any(one.failed for one in its.stacks):
+    if its.unsure or any(one.failed for one in its.stacks):
         expected = Status.INCOMPLETE
     assert its.status is expected
 
@@ -82,6 +120,7 @@ def test_each_status_has_the_exit_code_of_its_error() -> None:
         Status.OK: 0,
         Status.POLICY: errors.PolicyError.exit_code,
         Status.DESTRUCTIVE: errors.DestructiveError.exit_code,
+        Status.OVER_BUDGET: errors.BudgetError.exit_code,
         Status.INCOMPLETE: errors.IncompleteError.exit_code,
     } == EXIT_CODES
 
@@ -112,6 +151,8 @@ def test_new_only_never_stops_more(its: Check) -> None:
     wide = Check(its.base, its.stacks)
     assert {found for _, found in narrow.blocking} <= {found for _, found in wide.blocking}
     assert narrow.objections == wide.objections
+    assert {reason for _, reason in narrow.over_budget} <= {reason for _, reason in wide.over_budget}
+    assert set(narrow.unsure) <= set(wide.unsure)
 
 
 def test_the_summary_says_how_many_of_each() -> None:
@@ -128,6 +169,101 @@ def test_resources_are_counted_in_the_plans_that_there_are() -> None:
     assert its.resources == 2
 
 
+# What it costs
+
+
+def costing(*arguments: Any, budget: Budget = MONTHLY, missed: tuple[Any, ...] = (), **changes: Any) -> Check:
+    return check(stack(price=price(*arguments, missed=missed), budget=budget), **changes)
+
+
+def test_a_change_within_its_budget_is_ok() -> None:
+    assert costing(900, 1000).status is Status.OK
+    assert costing(5000, 5100, budget=INCREASE).status is Status.OK
+    assert costing(900, 10**6, budget=Budget()).status is Status.OK
+
+
+def test_a_change_beyond_its_budget_is_stopped() -> None:
+    its = costing(900, 1001)
+    assert (its.status, its.exit_code) == (Status.OVER_BUDGET, 11)
+    assert its.summary.startswith("over budget: ")
+    assert its.summary.endswith("1 budget exceeded, +$101 a month")
+    assert costing(5000, 5101, budget=INCREASE).status is Status.OVER_BUDGET
+
+
+def test_what_saves_is_stopped_only_by_the_month() -> None:
+    assert costing(5000, 4000, budget=INCREASE).status is Status.OK
+    assert costing(5000, 4000).status is Status.OVER_BUDGET
+
+
+def test_a_budget_that_the_base_exceeds_already_is_known() -> None:
+    assert costing(1100, 1100, new_only=True).status is Status.OK
+    assert costing(1100, 1150, new_only=True).status is Status.OK
+    assert costing(900, 1150, new_only=True).status is Status.OVER_BUDGET
+    assert costing(1100, 1201, budget=INCREASE, new_only=True).status is Status.OVER_BUDGET
+
+
+def test_a_price_that_is_not_whole_never_keeps_a_budget() -> None:
+    its = costing(900, 950, gap())
+    assert (its.status, its.exit_code) == (Status.INCOMPLETE, 12)
+    assert its.summary.endswith("1 budget in doubt, +$50 a month, as far as is known")
+    assert costing(900, 950, gap(), budget=INCREASE).status is Status.INCOMPLETE
+
+
+def test_a_price_that_is_not_whole_is_said_where_there_is_no_budget() -> None:
+    its = costing(900, 950, gap(), budget=Budget())
+    assert its.status is Status.OK
+    assert its.summary.endswith("+$50 a month, as far as is known")
+
+
+def test_what_has_no_figure_in_the_base_already_is_known() -> None:
+    for budget in (MONTHLY, INCREASE):
+        assert costing(900, 950, gap(), missed=(gap(),), budget=budget, new_only=True).status is Status.OK
+        assert costing(900, 950, gap(), missed=(gap(),), budget=budget).status is Status.INCOMPLETE
+        other = gap(what="broker storage")
+        its = costing(900, 950, gap(), other, missed=(gap(),), budget=budget, new_only=True)
+        assert its.status is Status.INCOMPLETE
+
+
+def test_without_any_price_no_budget_is_kept() -> None:
+    for budget, status in ((MONTHLY, Status.INCOMPLETE), (Budget(), Status.OK)):
+        its = check(stack(priceless="there are no prices of region eu-west-1", budget=budget))
+        assert its.status is status
+
+
+def test_what_is_destroyed_weighs_more_than_what_it_costs() -> None:
+    expensive = price(900, 2000)
+    assert check(stack(objection(), price=expensive, budget=MONTHLY)).status is Status.DESTRUCTIVE
+    assert check(stack(finding(), price=expensive, budget=MONTHLY)).status is Status.POLICY
+
+
+class Fixed:
+    """Rates that know one region."""
+
+    def __init__(self, known: str) -> None:
+        self.known = known
+
+    def difference(self, its: Any) -> Any:
+        if its.region != self.known:
+            raise ConfigError(f"there are no prices of region {its.region!r}", remedy="Add them")
+        return price(900, 950)
+
+
+def test_a_stack_is_priced_with_the_budget_of_its_file() -> None:
+    rates: Any = Fixed("us-east-1")
+    its = priced(stack(), rates)
+    assert its.price is not None
+    assert its.budget == budget_of("prod")
+    gone = priced(StackCheck("gone", "", failed="Pulumi.gone.yaml is gone"), rates)
+    assert (gone.price, gone.priceless) == (None, "")
+
+
+def test_a_stack_without_prices_says_why() -> None:
+    rates: Any = Fixed("eu-west-1")
+    its = priced(stack(), rates)
+    assert its.price is None
+    assert its.priceless == "there are no prices of region 'us-east-1'. Add them."
+
+
 # The document
 
 
@@ -138,7 +274,14 @@ def test_the_document_is_as_its_schema_says(its: Check) -> None:
     VALIDATOR.validate(json.loads(made))
 
 
-WHOLE = check(finding(), finding(kind="unverified"), finding(kind="waived"), objection(waiver=WAIVER), objection())
+WHOLE = check(
+    stack(
+        *(finding(), finding(kind="unverified"), finding(kind="waived"), objection(waiver=WAIVER), objection()),
+        price=price(900, 1100, gap()),
+        budget=MONTHLY,
+    ),
+    prices=Basis(date(2026, 11, 20), 7),
+)
 
 
 def broken(change: Callable[[Any], object]) -> Any:
@@ -166,6 +309,12 @@ def broken(change: Callable[[Any], object]) -> Any:
         lambda it: it["stacks"][0]["objections"][0]["waiver"].pop("owner"),
         lambda it: it["stacks"][0]["objections"][0]["waiver"].update(expires="soon"),
         lambda it: it["stacks"][0]["objections"][0].pop("expired"),
+        lambda it: it["stacks"][0].pop("price"),
+        lambda it: it["stacks"][0]["price"].pop("gaps"),
+        lambda it: it["stacks"][0]["price"]["monthly"].update(expected=200),
+        lambda it: it["stacks"][0]["price"]["changes"][0].update(kind="moved"),
+        lambda it: it["stacks"][0]["over_budget"][0].pop("new"),
+        lambda it: it["prices"].update(snapshot_date="soon"),
     ],
 )
 def test_a_document_that_is_not_as_its_schema_says_is_found(change: Callable[[Any], object]) -> None:
@@ -188,6 +337,9 @@ def test_the_schema_is_closed_and_describes_every_property() -> None:
     every = list(objects(SCHEMA))
     assert len(every) > 5
     for one in every:
+        if "properties" not in one:  # Names are not known before: a component, a type.
+            assert one["additionalProperties"]
+            continue
         assert one["additionalProperties"] is False
         assert set(one["required"]) == set(one["properties"])
         assert all(its.get("description") for its in one["properties"].values())
