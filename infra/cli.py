@@ -1,4 +1,4 @@
-"""The `docsearch` command: what is done to a stack. The rest: `cli_check` (is a change safe), `cli_local`."""
+"""The `docsearch` command: what is done to a stack. The rest: `cli_check`, `cli_cost`, `cli_local`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.text import Text
 from components.errors import ConfigError
 from infra import console, report
 from infra.cli_check import check, policies, refuse, verify
+from infra.cli_cost import cost, cost_refresh, difference_of, statement_of
 from infra.cli_local import local
 from infra.console import (
     AS_BASE,
@@ -30,6 +31,8 @@ from infra.console import (
     stacks_of,
     yes_option,
 )
+from infra.cost.statement import difference_json, grouping
+from infra.cost.table import difference_line, statement_table
 from infra.errors import DriftError
 from infra.program import PROJECT, read_config
 from stacks.fleet import stack_file
@@ -71,13 +74,20 @@ def up(stack: tuple[str, ...], every: bool, is_local: bool, yes: bool, as_json: 
                 judged = subject.judged()
             if not yes:
                 (err if as_json else out).print(report.changes_table(judged.plan))
+                if adds := difference_of(judged.plan):
+                    (err if as_json else out).print(difference_line(adds), markup=False)
             refuse(judged, as_json)
             if not yes and not (judged.plan.changing and click.confirm(f"Bring {name} up like this?", err=True)):
                 continue
         with console.deployment(name, is_local, "up") as subject:
             outcomes[name] = subject.up(judged=judge)
     if as_json:
-        show_json({name: report.outcome_json(outcome) for name, outcome in outcomes.items()})
+        documents = {name: report.outcome_json(outcome) for name, outcome in outcomes.items()}
+        if judge:
+            for name, outcome in outcomes.items():
+                price = statement_of([outcome.plan])
+                documents[name]["price"] = price.summary_json() if price else None
+        show_json(documents)
         return
     for name, outcome in outcomes.items():
         show(f"\n[bold]{name}[/] outputs")
@@ -87,6 +97,9 @@ def up(stack: tuple[str, ...], every: bool, is_local: bool, yes: bool, as_json: 
         show(report.resources_table(outcomes))
         for outcome in outcomes.values():
             show(report.summary_line(outcome.plan))
+        if judge and (price := statement_of([outcome.plan for outcome in outcomes.values()])):
+            show("\n[bold]price of a month[/]")
+            show(statement_table(price, grouping("component")))
 
 
 @cli.command()
@@ -96,14 +109,17 @@ def up(stack: tuple[str, ...], every: bool, is_local: bool, yes: bool, as_json: 
 @click.option("--expect-no-changes", is_flag=True, help="Exit 8 if anything would change.")
 @examples("docsearch preview prod --local", "docsearch preview dr --local --json | jq .summary")
 def preview(stack: str, is_local: bool, as_json: bool, expect_no_changes: bool) -> None:
-    """Show what `up` would do, what the rules say of it, and what it would destroy."""
+    """Show what `up` would do, what it adds to the month's price, what the rules say, and what it would destroy."""
     with console.deployment(stack, is_local, "preview") as subject:
         judged = subject.judged()
     plan = judged.plan
+    price = difference_of(plan)
     if as_json:
-        show_json(plan.as_json())
+        show_json({**plan.as_json(), "price": difference_json(price) if price else None})
     else:
         show(report.changes_table(plan))
+        if price:
+            show(Text(difference_line(price)))
     refuse(judged, as_json)
     if expect_no_changes and plan.changing:
         raise DriftError(f"{stack} has {len(plan.changing)} changes", why="no changes were expected")
@@ -351,7 +367,7 @@ def doctor(as_json: bool) -> None:
         sys.exit(3)
 
 
-for one in (check, verify, policies, local):
+for one in (check, verify, policies, cost, cost_refresh, local):
     cli.add_command(one)
 
 

@@ -45,6 +45,14 @@ def show_json(value: object) -> None:
 class Group(click.Group):
     """Turns docsearch's own errors into one message and their exit code."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A command by its name, which may be two words: `cost refresh` stands beside `cost`."""
+        if " ".join(args[:2]) in self.commands:
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: D102 - click's own
         try:
             return super().invoke(ctx)

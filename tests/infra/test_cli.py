@@ -183,6 +183,7 @@ ON_STACKS = [
     ("local", "coverage", "{}"),
     ("verify", "{}"),
     ("check", "{}"),
+    ("cost", "{}"),
 ]
 
 
@@ -234,7 +235,7 @@ def test_up_shows_outputs_components_and_what_was_done(stacks: Deployments) -> N
     assert stacks.is_local is True
     assert "[secret]" in result.stdout
     assert "1.5" in result.stdout
-    assert result.stdout.rstrip().endswith("prod (us-east-1, local): 1 create")
+    assert "\nprod (us-east-1, local): 1 create\n" in result.stdout
 
 
 def test_up_goes_to_aws_unless_told_otherwise(stacks: Deployments) -> None:
@@ -280,7 +281,10 @@ def test_up_that_asks_keeps_stdout_for_the_document(stacks: Deployments) -> None
 
 
 def test_preview_prints_the_plan_that_programs_were_promised(stacks: Deployments) -> None:
-    assert document(run("preview", "prod", "--json")) == plan_of("prod").as_json()
+    found = document(run("preview", "prod", "--json"))
+    price = found.pop("price")
+    assert found == plan_of("prod").as_json()
+    assert set(price["monthly"]) == {"min", "expected", "max"}
 
 
 @pytest.mark.parametrize("name", ["preview", "refresh"])
