@@ -146,7 +146,7 @@ def _claimed(name: str, size: str, around: Around) -> Volume:
     raise NoFigureError("storageClassName", f"is {name or 'the default'}, which the plan does not hold")
 
 
-_QUANTITY: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([a-zA-Z]{0,2})")
+_QUANTITY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([a-zA-Z]{0,2})")
 _SUFFIXES: Final = {
     "": Decimal(1),
     "m": Decimal("0.001"),

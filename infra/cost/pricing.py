@@ -28,7 +28,7 @@ MOST: Final = Decimal(10**9)
 """More than any number of a resource is."""
 
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_WHOLE: Final = re.compile(r"\d{1,12}")
+_WHOLE: Final = re.compile(r"[0-9]{1,12}")
 
 V = TypeVar("V")
 

@@ -31,7 +31,7 @@ from infra.local.processes import port_is_free
 from infra.program import PROJECT, read_config
 from stacks.config import StackConfig
 from stacks.offers import REGIONS
-from tests.bench import floor, policies
+from tests.bench import cost, floor, policies
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -138,10 +138,13 @@ def main() -> None:
         cloud = clouds.Cloud(
             cloud.name, cloud.work_dir, {**cloud.env, "PULUMI_DEBUG_PROVIDERS": providers}, cloud.aws_url
         )
-        show("region against floor", against_floor(config, cloud, found, args.runs))
+        steps = against_floor(config, cloud, found, args.runs)
+        show("region against floor", steps)
         show("memory, MB", memory(root))
         show("preview with the policy pack", policies.preview(root, max(3, args.runs)))
         show("growth of the rules by resources", policies.rules())
+        preview = next(row for row in steps if row["step"] == "preview")
+        show("growth of the estimate", cost.estimates(float(preview["region, s"]) / preview["resources"] * 1e3))
         if args.regions:
             show("growth by regions", by_regions(cloud, found, args.regions))
         if args.resources:

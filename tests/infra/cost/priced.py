@@ -65,19 +65,23 @@ def _figure(value: Any) -> Any:
 
 def _with(model: Any, path: list[str], value: Any) -> Any:
     name, *rest = path
-    inner = _with(getattr(model, name), rest, value) if rest else value
+    if rest:
+        inner = _with(getattr(model, name), rest, value)
+    else:
+        inner = value.expected if isinstance(getattr(model, name), Decimal) else value
     return model.model_copy(update={name: inner})
 
 
 def bucket(**given: Any) -> Bucket:
     """A bucket that holds nothing else than given."""
-    empty = {"kept_days": 365, "small_share": Decimal(0), "retrieved_share": Decimal(0)}
-    names = set(Bucket.model_fields) - set(empty)
-    whole = {**{name: Range.of(0) for name in names}, **empty, "object_kb": Range.of(1024)}
-    plain = {"kept_days"}
-    return Bucket.model_construct(
-        **{**whole, **{name: value if name in plain else _figure(value) for name, value in given.items()}}
-    )
+    shares = {"small_share", "retrieved_share"}
+    usual = {"kept_days": 365, "object_kb": 1024}
+    whole: dict[str, Any] = {
+        name: value if name == "kept_days" else Decimal(value) if name in shares else _figure(value)
+        for name in Bucket.model_fields
+        for value in [given.get(name, usual.get(name, 0))]
+    }
+    return Bucket.model_construct(**whole)
 
 
 def backup_plan(**given: Any) -> BackupPlan:
