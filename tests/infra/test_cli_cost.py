@@ -114,7 +114,7 @@ def test_the_total_that_is_printed_is_that_of_the_document(whole: None) -> None:
 
 def test_list_prices_are_those_without_commitments(whole: None) -> None:
     committed = document(run("cost", "prod", "--json"))
-    listed = document(run("cost", "prod", "--json", "--commitments", "none"))
+    listed = json.loads(run("cost", "prod", "--json", "--commitments", "none").stdout)
     assert listed["monthly"] == listed["list"] == committed["list"]
     assert (listed["commitments"], committed["commitments"]) == ("", "stacks/commitments.yaml")
     assert Decimal(committed["monthly"]["expected"]) < Decimal(committed["list"]["expected"])
@@ -274,14 +274,18 @@ def based(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 def test_with_a_base_the_difference_is_shown_and_is_that_of_the_totals(based: dict[str, Any]) -> None:
     based["plan"] = planned("prod")
-    found = document(run("cost", "prod", "--base", "d", "--json"))
+    result = run("cost", "prod", "--base", "d", "--json", "--budget", "9999999 USD")
+    found = document(result)
     (stack,) = found["stacks"]
     assert (based["commit"], found["base"]) == ("d" * 40, "d" * 40)
     jsonschema.Draft202012Validator(SCHEMA).validate(found)
     # All of it is new.
     assert stack["difference"]["before"] == {"min": "0", "expected": "0", "max": "0"}
     assert stack["difference"]["monthly"] == stack["monthly"] == found["monthly"]
-    shown = run("cost", "prod", "--base", "d").stdout
+    result = run("cost", "prod", "--base", "d")
+    assert result.exit_code == 11
+    assert "error: prod: the increase is $" in result.stderr
+    shown = result.stdout
     assert "prod: the change" in shown
     assert re.search(r"^prod: \$0 -> \$[\d,]+ a month, \+\$", shown, re.MULTILINE)
 
