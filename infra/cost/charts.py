@@ -25,6 +25,9 @@ VALUE: Final = 84
 """Room to the right of the longest bar for its figure."""
 
 BAR: Final = 18
+THIN: Final = 14
+"""Height of a bar that stands alone, and of one among those that it is compared with."""
+
 GAP: Final = 10
 LEGEND: Final = 28
 AXIS: Final = 26
@@ -82,7 +85,7 @@ def bars(name: str, title: str, about: str, rows: Sequence[Bar], series: Sequenc
         stacked: Whether the parts add up; otherwise they stand below each other, to be compared.
     """
     thick = 1 if stacked else len(series)
-    each = (BAR if stacked else BAR - 6) * thick + GAP
+    each = (BAR if stacked else THIN) * thick + GAP
     head = LEGEND if len(series) > 1 else 4
     height = head + len(rows) * each + AXIS
     x = _scale(rows, stacked=stacked)
@@ -144,10 +147,9 @@ def _stack(row: Bar, top: float, x: _Axis) -> Iterator[str]:
     end = start
     if row.bounds is not None and row.bounds.min != row.bounds.max:
         left, right, middle = x(row.bounds.min), x(row.bounds.max), top + BAR / 2
-        yield (
-            f'<path class="bounds" d="M{left},{middle - 5:.1f} v10 M{left},{middle:.1f} H{right} '
-            f'M{right},{middle - 5:.1f} v10"/>'
-        )
+        drawn = f"M{left},{middle - 5:.1f} v10 M{left},{middle:.1f} H{right} M{right},{middle - 5:.1f} v10"
+        # Twice: on a bar as dark as the line, only its rim is seen.
+        yield f'<path class="rim" d="{drawn}"/><path class="bounds" d="{drawn}"/>'
         end = max(end, row.bounds.max)
     yield _figure(start, end, top + BAR / 2 + 4, x)
 
@@ -155,9 +157,9 @@ def _stack(row: Bar, top: float, x: _Axis) -> Iterator[str]:
 def _beside(row: Bar, top: float, x: _Axis) -> Iterator[str]:
     for index, part in enumerate(row.parts):
         if part is not None:
-            y = top + index * (BAR - 6)
-            yield _rect(Decimal(0), part, y, BAR - 7, x, index)
-            yield _figure(part, max(part, Decimal(0)), y + 9, x)
+            y = top + index * THIN
+            yield _rect(Decimal(0), part, y, THIN - 2, x, index)
+            yield _figure(part, max(part, Decimal(0)), y + 10, x)
 
 
 def _rect(start: Decimal, end: Decimal, top: float, height: int, x: _Axis, index: int) -> str:

@@ -47,6 +47,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 svg .tick { fill: var(--soft); }
 svg .figure { font-variant-numeric: tabular-nums; }
 svg .grid { stroke: var(--rule); }
+svg .rim { stroke: var(--panel); stroke-width: 4; fill: none; }
 svg .bounds { stroke: var(--ink); stroke-width: 1.5; fill: none; }
 svg .s0 { fill: var(--s0); } svg .s1 { fill: var(--s1); } svg .s2 { fill: var(--s2); } svg .s3 { fill: var(--s3); }
 svg .c0 { stroke: var(--s0); } svg .c1 { stroke: var(--s1); } svg .c2 { stroke: var(--s2); }
@@ -55,7 +56,9 @@ svg .c0, svg .c1, svg .c2, svg .c3 { fill: none; stroke-width: 2.5; }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; }
 caption { text-align: left; padding-bottom: .25rem; }
 th, td { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { white-space: nowrap; }
+thead th { vertical-align: bottom; }
 tr.total { font-weight: 600; }
 summary { cursor: pointer; margin: 2.5rem 0 .5rem; font-size: 1.2rem; font-weight: 600; }
 """
@@ -98,7 +101,8 @@ def page(statement: Statement, by: Grouping, more: Iterable[Section] = ()) -> st
         by: What its first chart adds up by.
         more: Further sections: the requirement, the levers, the scaling curve.
     """
-    title = f"docsearch: what {' and '.join(bill.listed.stack for bill in statement.bills)} cost in a month"
+    names = [bill.listed.stack for bill in statement.bills]
+    title = f"docsearch: what {' and '.join(names)} cost{'s' if len(names) == 1 else ''} in a month"
     parts = [
         _head(statement, title),
         _section(_groups(statement, by)),
@@ -161,8 +165,9 @@ def _groups(statement: Statement, by: Grouping) -> Section:
             sum((its.get(name, Range()).expected for name in names), start=Decimal(0)) for its in parts.values()
         )
         rows.append(Bar(f"{len(rest)} more", left))
-    dearest = f" The dearest is {named(groups[0].name)}, {money(groups[0].committed.expected)}." if groups else ""
-    text = f"Expected cost of a month by {by.name}; the line across a bar goes from the least to the most.{dearest}"
+    text = "A bar, and the figure behind it, is the expected month; the line across goes from the least to the most."
+    if groups:
+        text += f" The dearest is {named(groups[0].name)}, {money(groups[0].committed.expected)}."
     cells = [(named(group.name), *_bounds(group.committed), money(group.listed.expected)) for group in groups]
     cells.append(("total", *_bounds(statement.monthly), money(statement.listed.expected)))
     sheet = Sheet(

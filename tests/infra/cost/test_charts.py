@@ -91,9 +91,9 @@ def test_what_has_no_bounds_has_no_line_across_it() -> None:
 
 def test_figures_to_be_compared_stand_below_each_other_and_one_that_is_missing_is_left_out() -> None:
     root = stack(Bar("a", (Decimal(10), None, Decimal(20))), series=("theirs", "list", "ours"), stacked=False)
-    one, other = [rect for rect in all_of(root, "rect") if rect["height"] == "11"]
+    one, other = [rect for rect in all_of(root, "rect") if rect["height"] == "12" and rect["width"] != "12"]
     assert one["x"] == other["x"]
-    assert float(other["y"]) - float(one["y"]) == 24
+    assert float(other["y"]) - float(one["y"]) == 28
     assert float(other["width"]) == pytest.approx(2 * float(one["width"]), abs=0.2)
     assert [one["class"], other["class"]] == ["s0", "s2"]
 
