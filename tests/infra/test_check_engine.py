@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,27 @@ def test_what_the_base_has_already_fails_no_change_that_is_judged_by_what_is_new
     done = branch.check("prod", "--base", "HEAD", "--new-only")
     assert done.returncode == 0, done.stderr + done.stdout
     assert "rds-replicas" in done.stdout
+
+
+def test_three_more_hot_nodes_show_what_they_add_and_stop_at_a_budget(branch: Branch) -> None:
+    branch.edit("Pulumi.prod.yaml", "count: 21", "count: 24")
+    done = branch.check("prod", "--base", "main", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    price = json.loads(done.stdout)["stacks"][0]["price"]
+    assert price["complete"]
+    assert list(price["components"]) == ["opensearch"]
+    assert price["components"]["opensearch"] == price["monthly"]
+    adds = Decimal(price["monthly"]["expected"])
+    assert adds == Decimal(price["after"]["expected"]) - Decimal(price["before"]["expected"])
+    # The nodes, and their disks with throughput.
+    assert len(price["changes"]) >= 2
+    assert 500 < adds < 5000
+    branch.edit("Pulumi.prod.yaml", "monthly_increase: 5000 USD", "monthly_increase: 500 USD")
+    done = branch.check("prod", "--base", "main")
+    assert done.returncode == 11, done.stderr + done.stdout
+    assert f"the increase is ${adds:,.2f}, ${adds - 500:,.2f} over its limit of $500.00" in done.stdout
+    assert re.search(r"^prod +opensearch +\$", done.stdout, re.MULTILINE)
+    assert "over budget: " in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
