@@ -64,9 +64,10 @@ _EXISTING: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--against-requirement", is_flag=True, help="Put the requirement's own table beside ours.")
 @click.option("--levers", "with_levers", is_flag=True, help="Show what each way to save is worth.")
 @click.option("--curve", "with_curve", is_flag=True, help="Show what it costs at 10 and 100 times the size.")
+@click.option("--workloads", "with_workloads", is_flag=True, help="Show which workloads the nodes are there for.")
 @examples(
     "docsearch cost prod --local",
-    "docsearch cost --all --local --against-requirement --levers --curve",
+    "docsearch cost --all --local --against-requirement --levers --curve --workloads",
     "docsearch cost --all --local --format html --out cost.html",
     "docsearch cost prod --base main --budget '60000 USD'",
     "docsearch cost prod --local --by tag=owner --commitments none",
@@ -90,6 +91,7 @@ def cost(
     against_requirement: bool,
     with_levers: bool,
     with_curve: bool,
+    with_workloads: bool,
 ) -> None:
     """Say what stacks cost in a month, by component: at least, as expected and at most.
 
@@ -117,6 +119,8 @@ def cost(
     plans, base = _plans(names, is_local, ref)
     found = rates.statement(plans, base=base, budget=most)
     found = _beside(found, rates, plans, against_requirement, with_levers, with_curve)
+    if with_workloads:
+        found = replace(found, workloads=rates.workloads(plans))
     _tell(_written(found, wanted, its), file)
     refuse(found)
 

@@ -20,6 +20,7 @@ from infra.cost.estimate import estimate
 from infra.cost.prices import Snapshot
 from infra.cost.statement import MAX_AGE_DAYS, Basis, Bill, Statement
 from infra.cost.usage import Usage
+from infra.cost.workloads import Attribution, attribute
 from infra.plan import Plan
 from infra.program import PROJECT, read_config
 from stacks.fleet import stack_file
@@ -118,6 +119,11 @@ class Rates:
         bills = tuple(self.bill(plan, compare=bool(base), budget=own) for plan in plans)
         over = exceeded(budget, [bill.committed for bill in bills], of="together") if budget else ()
         return Statement(bills, self.basis, over, base)
+
+    def workloads(self, plans: Sequence[Plan]) -> dict[str, Attribution]:
+        """Where the nodes of each stack go, with commitments."""
+        estimates = (commitment.apply(estimate(plan, self.snapshot, self.usage), self.commitments) for plan in plans)
+        return {plan.stack: attribute(plan, its, self.usage) for plan, its in zip(plans, estimates, strict=True)}
 
 
 def budget_of(stack: str) -> Budget:

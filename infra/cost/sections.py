@@ -6,7 +6,7 @@ chart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infra.cost.levers import Lever
     from infra.cost.requirement import Row
     from infra.cost.statement import Statement
+    from infra.cost.workloads import Attribution
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def sections_of(statement: Statement) -> tuple[Section, ...]:
         found.append(levers_section(statement.levers))
     if statement.curve is not None:
         found.append(curve_section(statement.curve))
+    if statement.workloads is not None:
+        found.append(workloads_section(statement.workloads))
     return tuple(found)
 
 
@@ -147,6 +150,43 @@ def levers_section(levers: Sequence[Lever]) -> Section:
     drawn = [Bar(one.way.name, (one.saves.expected,), one.saves) for one in levers]
     title = "What each way to save is worth"
     return Section(title, text, bars("levers", title, text, drawn, ("saves",), stacked=True), sheet)
+
+
+def workloads_section(found: Mapping[str, Attribution]) -> Section:
+    """Where the nodes of each stack go: what each workload requests of them, and what nobody requests."""
+    rows: list[tuple[str, ...]] = []
+    dollars: dict[str, dict[str, Decimal]] = {}
+    for stack, its in found.items():
+        for one in its.workloads:
+            figures = (one.replicas, one.cpu, one.memory_gib)
+            rows.append(
+                (
+                    *(f"{one.namespace}/{one.name}", stack, one.pool, *(_figure(each.expected) for each in figures)),
+                    *(money(one.monthly.min), money(one.monthly.expected), money(one.monthly.max)),
+                )
+            )
+            dollars.setdefault(one.name, {})[stack] = one.monthly.expected
+        for pool, idle in its.idle.items():
+            rows.append(("idle", stack, pool, "", "", "", money(idle.min), money(idle.expected), money(idle.max)))
+            own = dollars.setdefault("idle", {})
+            own[stack] = own.get(stack, Decimal(0)) + idle.expected
+        rows += ((urn.split("::", 3)[-1], stack, f"nowhere: {why}", *[""] * 6) for urn, why in its.unplaced)
+    whole = total(its.monthly for its in found.values())
+    rows.append(("total", "", "", "", "", "", money(whole.min), money(whole.expected), money(whole.max)))
+    text = (
+        "What the nodes of the clusters cost, by who requests them; it is in the total already. A workload has as much "
+        "of its nodes as it requests of what is scarcer there, CPU or memory; what nobody requests is idle."
+    )
+    titles = ("workload", "stack", "nodes", "pods", "CPUs", "GiB", "min", "expected", "max")
+    sheet = Sheet("Dollars in a month, with commitments", titles, tuple(rows), words=(0, 1, 2), total=True)
+    drawn = [Bar(name, tuple(its.get(stack) for stack in found)) for name, its in dollars.items()]
+    drawn.sort(key=lambda bar: -sum(part for part in bar.parts if part is not None))
+    title = "Where the nodes go"
+    return Section(title, text, bars("workloads", title, text, drawn, tuple(found), stacked=True), sheet)
+
+
+def _figure(value: Decimal) -> str:
+    return f"{value:,.1f}".removesuffix(".0")
 
 
 SEARCHES, DOCUMENTS = "per million searches", "per million documents"

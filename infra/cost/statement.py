@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from infra.cost.curve import Curve
     from infra.cost.levers import Lever
     from infra.cost.requirement import Row
+    from infra.cost.workloads import Attribution
 
 MAX_AGE_DAYS: Final = 90
 """Days after which a snapshot is stale: AWS changes list prices a few times a year, and mostly lowers them."""
@@ -166,6 +167,7 @@ class Statement:
         requirement: The requirement's own bill beside ours; None if nobody asked.
         levers: What each way to save is worth; None if nobody asked.
         curve: What it costs at other sizes; None if nobody asked.
+        workloads: Where the nodes of each stack go; None if nobody asked.
     """
 
     bills: tuple[Bill, ...]
@@ -175,6 +177,7 @@ class Statement:
     requirement: tuple[Row, ...] | None = None
     levers: tuple[Lever, ...] | None = None
     curve: Curve | None = None
+    workloads: Mapping[str, Attribution] | None = None
 
     @property
     def listed(self) -> Range:
@@ -283,6 +286,9 @@ class Statement:
             "requirement": None if self.requirement is None else [row.as_json() for row in self.requirement],
             "levers": None if self.levers is None else [lever.as_json() for lever in self.levers],
             "curve": self.curve.as_json() if self.curve else None,
+            "workloads": None
+            if self.workloads is None
+            else [_nodes_json(stack, its) for stack, its in self.workloads.items()],
         }
 
     def summary_json(self) -> dict[str, Any]:
@@ -344,6 +350,27 @@ def _bill_json(bill: Bill) -> dict[str, Any]:
         "list": bill.listed.monthly.as_json(),
         "over_budget": [reason.as_json() for reason in bill.over],
         "difference": difference_json(bill.difference) if bill.difference else None,
+    }
+
+
+def _nodes_json(stack: str, its: Attribution) -> dict[str, Any]:
+    return {
+        "stack": stack,
+        "workloads": [
+            {
+                "urn": one.urn,
+                "namespace": one.namespace,
+                "name": one.name,
+                "pool": one.pool,
+                "replicas": one.replicas.as_json(),
+                "cpu": one.cpu.as_json(),
+                "memory_gib": one.memory_gib.as_json(),
+                "monthly": one.monthly.as_json(),
+            }
+            for one in its.workloads
+        ],
+        "idle": {pool: dollars.as_json() for pool, dollars in its.idle.items()},
+        "unplaced": [{"urn": urn, "why": why} for urn, why in its.unplaced],
     }
 
 

@@ -33,6 +33,7 @@ from tests.infra.command import Deployments, document, plan_of, run
 
 SCHEMA = json.loads((PROJECT / "docs" / "schemas" / "cost.json").read_text(encoding="utf-8"))
 SNAPSHOT = prices.load()
+BESIDE = ("--against-requirement", "--levers", "--curve", "--workloads")
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_a_region_is_priced_by_component_with_its_total(whole: None) -> None:
 
 
 def test_nothing_of_either_region_is_without_a_price_and_the_document_is_as_its_schema_says(whole: None) -> None:
-    found = document(run("cost", "--all", "--local", "--json", "--against-requirement", "--levers", "--curve"))
+    found = document(run("cost", "--all", "--local", "--json", *BESIDE))
     jsonschema.Draft202012Validator(SCHEMA).validate(found)
     assert (found["status"], found["unpriced"], found["unknown"]) == ("ok", [], [])
     assert [one["stack"] for one in found["stacks"]] == ["prod", "dr"]
@@ -104,6 +105,7 @@ def test_nothing_of_either_region_is_without_a_price_and_the_document_is_as_its_
     assert all(line["source"] for line in found["lines"])
     assert len(found["levers"]) >= 5
     assert [point["scale"] for point in found["curve"]["points"]] == [1, 10, 100]
+    assert [one["unplaced"] for one in found["workloads"]] == [[], []]
 
 
 def test_the_total_that_is_printed_is_that_of_the_document(whole: None) -> None:
@@ -138,11 +140,10 @@ def test_the_csv_has_one_row_for_each_line(whole: None) -> None:
 
 def test_the_page_is_written_where_it_was_asked_for(whole: None, tmp_path: Path) -> None:
     file = tmp_path / "cost.html"
-    line = ("--against-requirement", "--levers", "--curve", "--format", "html", "--out", str(file))
-    result = run("cost", "--all", "--local", *line)
+    result = run("cost", "--all", "--local", *BESIDE, "--format", "html", "--out", str(file))
     assert (result.exit_code, result.stdout) == (0, ""), result.output
     root = ElementTree.fromstring(file.read_text(encoding="utf-8"))
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 6
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 7
     assert f"wrote {file}" in result.stderr.replace("\n", "")
 
 
@@ -153,13 +154,16 @@ def test_the_table_can_be_written_to_a_file(stacks: Deployments, tmp_path: Path)
 
 
 def test_the_requirement_levers_and_curve_are_shown_on_request(whole: None) -> None:
-    shown = run("cost", "--all", "--local", "--against-requirement", "--levers", "--curve").stdout
+    shown = run("cost", "--all", "--local", *BESIDE).stdout
     assert re.search(r"^Elasticsearch .*\$16,000 ", shown, re.MULTILINE)
     assert "the $25,000 to $40,000 that the requirement names" in shown
     assert re.search(r"^per million searches +\$[\d.]+ +\$[\d.]+ +\$[\d.]+$", shown, re.MULTILINE)
     assert "way to save" in shown
+    assert re.search(r"^docsearch/search +prod +docsearch/pool=general +21 ", shown, re.MULTILINE)
     plain = run("cost", "--all", "--local").stdout
-    assert not {"Elasticsearch", "way to save", "per million searches"} & set(re.split(r"  +|\n", plain))
+    assert not {"Elasticsearch", "way to save", "per million searches", "docsearch/search"} & set(
+        re.split(r"  +|\n", plain)
+    )
 
 
 # Budgets and doubts

@@ -11,7 +11,15 @@ from infra.cost.curve import Growth
 from infra.cost.levers import Lever, Way
 from infra.cost.model import Range, total
 from infra.cost.requirement import LEAST, MOST, OTHER, Row
-from infra.cost.sections import Section, curve_section, levers_section, requirement_section, sections_of
+from infra.cost.sections import (
+    Section,
+    curve_section,
+    levers_section,
+    requirement_section,
+    sections_of,
+    workloads_section,
+)
+from infra.cost.workloads import Attribution, Workload
 from tests.infra.cost.statements import statement
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -132,7 +140,33 @@ def test_the_curve_names_the_parts_that_grow_otherwise_and_none_that_are_nothing
     assert "What does not simply grow less than its size: plane (fixed)." in curve_section(curve()).text
 
 
+def workload(name: str, dollars: int) -> Workload:
+    urn = f"urn:pulumi:prod::docsearch::kubernetes:apps/v1:Deployment::{name}"
+    half = Range.of("1.5")
+    return Workload(urn, "docsearch", name, Range.of(3), half, Range.of(6), "pool=general", Range.of(dollars))
+
+
+NODES = {
+    "prod": Attribution((workload("search", 600), workload("index", 100)), {"pool=general": Range.of(300)}),
+    "dr": Attribution(
+        (workload("search", 500),),
+        {"pool=general": Range.of(400)},
+        (("urn:pulumi:dr::docsearch::aws:x/y:Z::lost", "no nodes"),),
+    ),
+}
+
+
+def test_workloads_and_what_is_idle_are_together_what_the_nodes_cost() -> None:
+    its = workloads_section(NODES)
+    assert its.sheet.rows[0] == ("docsearch/search", "prod", "pool=general", "3", "1.5", "6", "$600", "$600", "$600")
+    assert its.sheet.rows[-1][-2] == "$1,900"
+    assert [row[:3] for row in its.sheet.rows if "nowhere" in row[2]] == [("lost", "dr", "nowhere: no nodes")]
+    assert all(len(row) == len(its.sheet.titles) for row in its.sheet.rows)
+    labels = [text for text in text_of(its) if text in ("search", "idle", "index")]
+    assert labels == ["search", "idle", "index"]
+
+
 def test_only_what_was_asked_for_is_shown() -> None:
     assert sections_of(statement()) == ()
-    its = sections_of(statement(requirement=(row(),), levers=(lever(),), curve=curve()))
-    assert len({section.title for section in its}) == 3
+    its = sections_of(statement(requirement=(row(),), levers=(lever(),), curve=curve(), workloads=NODES))
+    assert len({section.title for section in its}) == 4
