@@ -62,11 +62,12 @@ def check(
     files: tuple[tuple[str, Path], ...],
     as_json: bool,
 ) -> None:
-    """Check a change before it merges: what the rules say of it, and what it would destroy.
+    """Check a change before it merges: what the rules say of it, what it would destroy, what it costs.
 
     Brings the base up on a local cloud of its own (once per commit), plans every stack against it and runs the policy
-    pack and the destructive-change gate. It needs no credentials. A wrong command line or file exits with 2, a rule
-    that stops the change with 9, a destructive change with 10, and what could not be looked at with 12.
+    pack and the destructive-change gate, and prices both ends. It needs no credentials. A wrong command line or file
+    exits with 2, a rule that stops the change with 9, a destructive change with 10, a budget that is exceeded with 11,
+    and what could not be looked at, or not be priced where there is a budget, with 12.
     """
     from infra import base as bases  # noqa: PLC0415
     from infra import check as checks  # noqa: PLC0415
