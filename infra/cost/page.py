@@ -58,6 +58,7 @@ caption { text-align: left; padding-bottom: .25rem; }
 th, td { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
+td.n + td:not(.n), th.n + th:not(.n) { padding-left: 1rem; }
 thead th { vertical-align: bottom; }
 tr.total { font-weight: 600; }
 summary { cursor: pointer; margin: 2.5rem 0 .5rem; font-size: 1.2rem; font-weight: 600; }
