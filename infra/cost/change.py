@@ -16,7 +16,10 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from infra.cost.commitments import Commitment, Commitments, apply, covered
+from infra.cost.estimate import estimate
 from infra.cost.model import HOURS, Estimate, Gap, Line, Range, total
+from infra.cost.prices import Snapshot
+from infra.cost.usage import Usage
 from infra.plan import Change, Plan
 from infra.stateful import STATEFUL
 
@@ -216,6 +219,33 @@ class Difference:
             "stranded": [one.as_json() for one in self.stranded],
             "complete": self.complete,
         }
+
+
+def difference(
+    plan: Plan,
+    snapshot: Snapshot,
+    usage: Usage,
+    commitments: Commitments,
+    *,
+    others: Iterable[Plan] = (),
+    hours: Range = DOUBLE_RUNNING,
+) -> Difference:
+    """What a plan does to the price of its stack.
+
+    Args:
+        plan: What happens.
+        snapshot: Prices.
+        usage: What the plan cannot know; the same before and after.
+        commitments: What is committed to.
+        others: Plans of the other stacks.
+        hours: How long a store and its replacement run side by side.
+
+    Raises:
+        ConfigError: The snapshot has no prices of the plan's region.
+    """
+    peers = tuple(others)
+    before, after = (estimate(plan, snapshot, usage, before=was, others=peers) for was in (True, False))
+    return between(plan, before, after, commitments, hours=hours)
 
 
 def between(

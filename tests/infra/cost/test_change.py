@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.cost.change import DOUBLE_RUNNING, Difference, between
+from infra.cost import commitments, prices, usage
+from infra.cost.change import DOUBLE_RUNNING, Difference, between, difference
 from infra.cost.commitments import NONE, Commitment, Commitments
 from infra.cost.model import Estimate, Gap, Line, Range, total
 from infra.plan import Change, Op, Plan
 from infra.stateful import STATEFUL
 from tests.infra.cost.lines import DATABASE, HOT, NODES, OBJECTS, estimate, estimates, hours, line
 from tests.infra.cost.test_commitments import some_commitments
+from tests.regions import plan as region
 
 INSTANCE = "aws:rds/instance:Instance"
 DOMAIN = "aws:opensearch/domain:Domain"
@@ -229,3 +231,61 @@ def test_a_change_and_its_opposite_are_nothing(one: Estimate, other: Estimate, s
     assert {(shift.urn, shift.sku): shift.monthly for shift in there.shifts} == {
         (shift.urn, shift.sku): Range() - shift.monthly for shift in back.shifts
     }
+
+
+# Of a plan
+
+
+def grown(*, hot: int) -> Plan:
+    """The whole of prod, where only the hot nodes change."""
+    changes = []
+    for its in region("prod").changes:
+        inputs = dict(its.inputs)
+        if its.type == DOMAIN:
+            inputs["clusterConfig"] = {**its.inputs["clusterConfig"], "instanceCount": hot}
+        op: Op = "update" if inputs != its.inputs else "same"
+        changes.append(replace(its, op=op, inputs=inputs, before=its.inputs))
+    return replace(region("prod"), changes=tuple(changes))
+
+
+def test_three_more_hot_nodes_of_prod_are_nodes_disks_and_throughput() -> None:
+    found = difference(grown(hot=24), prices.load(), usage.load(), NONE)
+    # 3 x 730 h x 1.023; 3 x 2,048 GB x 0.122; 3 x 250 MiB/s x 0.064
+    assert {shift.sku: shift.monthly.expected for shift in found.shifts} == {
+        "instance:m6g.4xlarge.search": Decimal("2240.37"),
+        "storage:gp3": Decimal("749.568"),
+        "storage:gp3:throughput": Decimal(48),
+    }
+    assert {name: its.expected for name, its in found.by_component.items() if its} == {
+        "opensearch": Decimal("3037.938")
+    }
+    assert found.complete
+    assert found.monthly == found.after.monthly - found.before.monthly
+
+
+def test_a_plan_without_changes_costs_nothing_more() -> None:
+    found = difference(grown(hot=21), prices.load(), usage.load(), commitments.load())
+    assert found.monthly == Range()
+    assert [*found.shifts, *found.replaced, *found.stranded] == []
+    assert found.before.monthly.expected > 0
+
+
+def test_a_new_stack_costs_all_of_it_and_one_that_goes_saves_all_of_it() -> None:
+    new = region("prod")
+    gone = replace(new, changes=tuple(replace(its, op="delete", before=its.inputs) for its in new.changes))
+    added, removed = (difference(its, prices.load(), usage.load(), commitments.load()) for its in (new, gone))
+    assert added.before.lines == ()
+    assert added.monthly == added.after.monthly
+    assert removed.monthly == Range() - added.monthly
+
+
+def test_a_replaced_database_of_prod_runs_twice() -> None:
+    changes = tuple(
+        replace(its, op="replace" if its.type == INSTANCE and its.name == "database" else "same", before=its.inputs)
+        for its in region("prod").changes
+    )
+    found = difference(replace(region("prod"), changes=changes), prices.load(), usage.load(), NONE, hours=Range.of(73))
+    (one,) = found.replaced
+    # A tenth of a month: 730 h x 2.696, 1,024 GB x 0.23, and the secret of its master user at 0.40.
+    assert one.once.expected == Decimal("220.4")
+    assert found.monthly == Range()
