@@ -40,7 +40,7 @@ fmt: $(READY) ## Format, and fix what can be fixed
 	@$(BIN)/ruff format .
 
 lock: $(READY) ## Bring requirements.lock in line with pyproject.toml (UPGRADE=--upgrade takes the newest versions)
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --extra app --extra platform --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
 
 # The stamp comes last: an interrupted set-up is done again. uv is pinned in the same lock as all the rest.
