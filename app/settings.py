@@ -35,7 +35,7 @@ def _option(default: Any, name: str, description: str, **bounds: Any) -> Any:
 class Settings(BaseSettings):
     """All options. Each is an environment variable; its name, unit and default are in docs/api.md."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     # This process
     port: int = _option(8080, "DOCSEARCH_PORT", "TCP port that requests are answered at", ge=0, le=65535)
@@ -175,7 +175,8 @@ def load(**given: Any) -> Settings:
         SettingsError: An option has a value that it cannot have. Values are not repeated: one may be a secret.
     """
     try:
-        return Settings(**given)
+        # By variable: a field's own name would be looked for in the environment as well, and HOME is something else.
+        return Settings(**{str(Settings.model_fields[name].validation_alias): value for name, value in given.items()})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"

@@ -70,8 +70,8 @@ class Delivery(Protocol):
     def batch(self) -> Batch:
         """What to do."""
 
-    async def done(self, claims: Sequence[Claim]) -> None:
-        """These are in the index: their rows of the outbox go, their tasks count them."""
+    async def done(self, claims: Sequence[Claim], versions: dict[UUID, int]) -> None:
+        """These are in the index at these versions: their rows of the outbox go, their tasks count them."""
 
     async def again(self, claims: Sequence[Claim], reason: str) -> None:
         """These failed and come again later; after the last attempt they are dead letters."""

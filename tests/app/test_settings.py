@@ -22,6 +22,12 @@ def test_without_any_setting_the_service_is_embedded_and_answers_this_machine_al
     assert (settings.pool_min, settings.pool_max) == (10, 50)
 
 
+def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": "/elsewhere", "PORT": "1", "ADDRESS": "x", "home": "/other"}.items():
+        monkeypatch.setenv(name, value)
+    assert (load().home, load().port, load().address) == (Path(".docsearch"), 8080, "")
+
+
 def test_the_variables_of_the_platform_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"DATABASE_HOST": "db", "DATABASE_READERS": "a, b,", "DOCSEARCH_PORT": "8081", "CACHE_PORT": "6380"}
     for name, value in given.items():
