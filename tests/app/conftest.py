@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from tests.app.services.server import Server
-from tests.app.services.servers import OpenSearch, PostgreSQL, RabbitMQ, Redis
+from tests.app.services.servers import OpenSearch, PostgreSQL, RabbitMQ, Redis, RedisCluster
 from tests.app.world import embedded, migrated, settings, world
 
 __all__ = ["embedded", "migrated", "settings", "world"]
@@ -17,7 +17,7 @@ __all__ = ["embedded", "migrated", "settings", "world"]
 S = TypeVar("S", bound=Server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """What runs tests that are coroutines (`@pytest.mark.anyio`)."""
     return "asyncio"
@@ -50,6 +50,12 @@ def postgresql(services_folder: Path) -> Iterator[PostgreSQL]:
 def redis(services_folder: Path) -> Iterator[Redis]:
     """Redis."""
     yield from _running(Redis(services_folder / "redis"))
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(services_folder: Path) -> Iterator[RedisCluster]:
+    """Redis as a cluster."""
+    yield from _running(RedisCluster(services_folder / "redis-cluster"))
 
 
 @pytest.fixture(scope="session")

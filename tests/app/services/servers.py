@@ -27,10 +27,12 @@ class Redis(Server):
     """Redis. What it has acknowledged is on disk: it may be killed, and knows everything when it comes back."""
 
     name = "Redis"
+    cluster = False
 
     def command(self) -> Sequence[str | Path]:
         """Redis with a log of every write."""
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "appendonly": "yes"}
+        options["cluster-enabled"] = "yes" if self.cluster else "no"
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         return [machine.command("redis-server"), *flags, "--appendfsync", "always", "--maxmemory-policy", "allkeys-lru"]
 
@@ -38,12 +40,31 @@ class Redis(Server):
         """Whether it says PONG, and not that it is still loading."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(16) == b"+PONG\r\n"
+            if connection.recv(16) != b"+PONG\r\n":
+                return False
+            if not self.cluster:
+                return True
+            connection.sendall(b"CLUSTER INFO\r\n")
+            said = connection.recv(4096)
+            if b"cluster_slots_assigned:0\r" in said:
+                connection.sendall(b"CLUSTER ADDSLOTSRANGE 0 16383\r\n")
+            return b"cluster_state:ok" in said
         return False
 
     def settings(self) -> dict[str, Any]:
         """What the service is told of it."""
         return {"cache_host": "127.0.0.1", "cache_port": self.port, "cache_tls": False}
+
+
+class RedisCluster(Redis):
+    """Redis as a cluster of one node, which holds all slots: clients have to speak to it as to a cluster."""
+
+    name = "Redis cluster"
+    cluster = True
+
+    def settings(self) -> dict[str, Any]:
+        """What the service is told of it."""
+        return super().settings() | {"cache_name": "docsearch"}
 
 
 class RabbitMQ(Server):
