@@ -67,7 +67,7 @@ WITH old AS (
         SELECT unnest(tsvector_to_array(words)) AS word, 1 AS change FROM new
         UNION ALL
         SELECT unnest(tsvector_to_array(old.words)), -1 FROM old JOIN new USING (document_id)
-    ) AS changes WHERE word NOT LIKE '@%' AND length(word) <= 64 GROUP BY word HAVING sum(change) <> 0
+    ) AS changes WHERE word <> tenant_lexeme($1) AND length(word) <= 64 GROUP BY word HAVING sum(change) <> 0
 ), counted AS (
     INSERT INTO vocabulary (tenant_id, word, stem, documents)
     SELECT $1, word, {_STEM.format("word")}, change FROM delta
@@ -300,14 +300,15 @@ def _both(words: list[Suggestion], titles: list[Suggestion], size: int) -> list[
 
 def _hit(row: Mapping[str, Any], query: Query) -> Hit:
     fields = {name: row[name] for name in query.fields}
-    position = tuple(row["score"] if one.field == "score" else row[f"sort_{one.field}"] for one in query.sort)
+    score = float(row["score"])
+    position = tuple(score if one.field == "score" else row[f"sort_{one.field}"] for one in query.sort)
     marks = query.highlight
     highlights = {
         field: pieces
         for field in (marks.fields if marks else ())
         if marks and (pieces := _pieces(row[f"marked_{field}"], marks))
     }
-    return Hit(UUID(row["document_id"]), row["score"], row["version"], fields, highlights, position)
+    return Hit(UUID(row["document_id"]), score, row["version"], fields, highlights, position)
 
 
 def _pieces(marked: str, marks: Highlight) -> list[str]:

@@ -81,7 +81,7 @@ def compile_clause(clause: Clause, variants: Variants, tenant_id: UUID) -> str:
     Raises:
         InvalidQueryError: ``minimum_should_match`` of so many clauses cannot be written out.
     """
-    everything = quoted(f"@{tenant_id.hex}")
+    everything = quoted(f"t{tenant_id.hex}")
 
     def build(part: Clause) -> str:
         if isinstance(part, Everything):

@@ -200,6 +200,9 @@ async def _pool(settings: Settings, host: str, user: str) -> asyncpg.Pool:
             },
             **_address(settings, user, host),
         )
+        # A pool that keeps no connection open has not asked anybody yet.
+        async with pool.acquire(timeout=settings.connect_seconds):
+            pass
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
         raise SettingsError(
             f"PostgreSQL refuses {user}", why=str(error), remedy="Run docsearch-api migrate first"

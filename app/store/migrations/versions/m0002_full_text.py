@@ -56,11 +56,11 @@ def upgrade() -> None:
         op.execute(statement)
     for table in ("full_text", "vocabulary"):
         secure(table, app="SELECT", worker="SELECT, INSERT, UPDATE, DELETE", partitioned=True)
-    # A lexeme that no text gives: with it, the words of one tenant are one intersection in the index.
+    # In every document of a tenant: with it, the words of one tenant are one intersection in the index.
     op.execute(
         """
         CREATE FUNCTION tenant_lexeme(tenant_id uuid) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-        AS $$ SELECT '@' || replace(tenant_id::text, '-', '') $$
+        AS $$ SELECT 't' || replace(tenant_id::text, '-', '') $$
         """
     )
     op.execute(
@@ -69,7 +69,7 @@ def upgrade() -> None:
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
         AS $$
             SELECT document_id FROM full_text
-            WHERE tenant_id = current_tenant() AND NOT deleted
+            WHERE tenant_id = current_tenant() AND NOT deleted AND numnode(query) > 0
               AND words @@ (quote_literal(tenant_lexeme(current_tenant()))::tsquery && query)
         $$
         """
