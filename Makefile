@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test check bench fmt lock
+.PHONY: help setup up down api test check bench fmt lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +22,9 @@ up: $(READY) ## Bring both regions up on the local cloud: prod, then dr
 down: $(READY) ## Release the locks, destroy both regions, stop the local cloud
 	@$(BIN)/docsearch destroy --all --local --release-locks --yes
 	@$(BIN)/docsearch local stop
+
+api: $(READY) ## Serve the search API with a sample, on a PostgreSQL of its own (PORT=8080)
+	@$(BIN)/docsearch-api serve --sample $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## Run every test, those with the real engine included
 	@$(BIN)/python -m pytest -q

@@ -132,8 +132,8 @@ def unreadable(error: Exception) -> InvalidDocumentError:
 
 
 def pointer(place: str) -> str:
-    """msgspec's ``$.tags[0]`` as a JSON Pointer: ``/tags/0``."""
-    return re.sub(r"\.|\[", "/", place.removeprefix("$").replace("]", ""))
+    """msgspec's ``$.tags[0]`` as a JSON Pointer: ``/tags/0``. A member that it does not name (``[...]``) is left out."""
+    return re.sub(r"\.|\[", "/", place.removeprefix("$").replace("[...]", "").replace("]", ""))
 
 
 _DECODER: Final = msgspec.json.Decoder(Document)

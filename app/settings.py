@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     port: int = _option(8080, "DOCSEARCH_PORT", "TCP port that requests are answered at", ge=0, le=65535)
     address: str = _option("", "DOCSEARCH_ADDRESS", "IP address to listen at; 127.0.0.1 if embedded, otherwise all")
     home: Path = _option(Path(".docsearch"), "DOCSEARCH_HOME", "Folder of the embedded default's files")
+    trust_forwarded: bool = _option(
+        False, "DOCSEARCH_TRUST_FORWARDED", "Whether the last X-Forwarded-For is a load balancer's, and true"
+    )
     release: str = _option("stable", "DOCSEARCH_RELEASE", "What this process calls itself in metrics")
     drain_seconds: float = _option(30.0, "DOCSEARCH_DRAIN_SECONDS", "Time to finish requests at the end, s", ge=0)
     standby_of: str = _option("", "DOCSEARCH_STANDBY_OF", "URL of the primary region; this one then takes no writes")

@@ -90,6 +90,13 @@ def plan_search(scoped: ScopedQuery, variants: Variants) -> Plan:
         InvalidQueryError: A field cannot be used like that.
     """
     query, values = scoped.query, Parameters()
+    if _has_filter(query.clause, conjunctive=True):
+        raise InvalidQueryError(
+            "a filter stands inside of should or must_not",
+            why="a filter holds for all that is found",
+            remedy="Put it at the top, or turn it around with not",
+            pointer="/query",
+        )
     source, score = _source(query.clause, compile_clause(query.clause, variants, scoped.tenant_id), values)
     wanted = [f"{score} AS score", *_matched_columns(query)]
     filters = [compile_filter(one, values) for one in (*scoped.filters, *conjunctive_filters(query.clause))]
@@ -118,6 +125,17 @@ def plan_search(scoped: ScopedQuery, variants: Variants) -> Plan:
             {"".join(f", {facet}" for facet in facets)}
     """
     return Plan(statement, values)
+
+
+def _has_filter(clause: Clause, *, conjunctive: bool) -> bool:
+    """Whether there is a filter where it would hold for some of what is found only."""
+    if not isinstance(clause, Bool):
+        return False
+    if clause.filter and not conjunctive:
+        return True
+    parts = [(part, conjunctive) for part in clause.must]
+    parts += [(part, False) for part in (*clause.should, *clause.must_not)]
+    return any(_has_filter(part, conjunctive=inside) for part, inside in parts)
 
 
 def conjunctive_filters(clause: Clause) -> Iterator[Filter]:

@@ -45,14 +45,14 @@ Scalar = str | int | float | bool
 # Filters: a document matches or not, and no score comes of it.
 
 
-class Term(Struct, frozen=True, tag="term", tag_field="kind"):
+class Term(Struct, frozen=True, tag="term", tag_field="kind", forbid_unknown_fields=True):
     """A keyword field holds one of some values."""
 
     field: str
     values: tuple[Scalar, ...]
 
 
-class Range(Struct, frozen=True, tag="range", tag_field="kind"):
+class Range(Struct, frozen=True, tag="range", tag_field="kind", forbid_unknown_fields=True):
     """A date or a number of the metadata lies between bounds, of which at least one is given."""
 
     field: str
@@ -62,13 +62,13 @@ class Range(Struct, frozen=True, tag="range", tag_field="kind"):
     lt: datetime | float | None = None
 
 
-class Exists(Struct, frozen=True, tag="exists", tag_field="kind"):
+class Exists(Struct, frozen=True, tag="exists", tag_field="kind", forbid_unknown_fields=True):
     """A field holds something."""
 
     field: str
 
 
-class Not(Struct, frozen=True, tag="not", tag_field="kind"):
+class Not(Struct, frozen=True, tag="not", tag_field="kind", forbid_unknown_fields=True):
     """A filter does not hold."""
 
     filter: Filter
@@ -80,11 +80,11 @@ Filter = Term | Range | Exists | Not
 # Clauses: what is searched for, with a score.
 
 
-class Everything(Struct, frozen=True, tag="everything", tag_field="kind"):
+class Everything(Struct, frozen=True, tag="everything", tag_field="kind", forbid_unknown_fields=True):
     """Every document, all with the same score."""
 
 
-class Match(Struct, frozen=True, tag="match", tag_field="kind"):
+class Match(Struct, frozen=True, tag="match", tag_field="kind", forbid_unknown_fields=True):
     """Words.
 
     Attributes:
@@ -103,21 +103,21 @@ class Match(Struct, frozen=True, tag="match", tag_field="kind"):
     synonyms: bool = True
 
 
-class Phrase(Struct, frozen=True, tag="phrase", tag_field="kind"):
+class Phrase(Struct, frozen=True, tag="phrase", tag_field="kind", forbid_unknown_fields=True):
     """Words that stand beside each other, in this order."""
 
     text: str
     fields: tuple[str, ...] = TEXT_FIELDS
 
 
-class Prefix(Struct, frozen=True, tag="prefix", tag_field="kind"):
+class Prefix(Struct, frozen=True, tag="prefix", tag_field="kind", forbid_unknown_fields=True):
     """Words of which the last one may go on."""
 
     text: str
     fields: tuple[str, ...] = TEXT_FIELDS
 
 
-class Bool(Struct, frozen=True, tag="bool", tag_field="kind"):
+class Bool(Struct, frozen=True, tag="bool", tag_field="kind", forbid_unknown_fields=True):
     """Clauses together.
 
     Attributes:
@@ -145,7 +145,7 @@ class Bool(Struct, frozen=True, tag="bool", tag_field="kind"):
 Clause = Everything | Match | Phrase | Prefix | Bool
 
 
-class FacetRequest(Struct, frozen=True):
+class FacetRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Count a field's values among all that matches.
 
     Attributes:
@@ -157,7 +157,7 @@ class FacetRequest(Struct, frozen=True):
     size: int = 10
 
 
-class Highlight(Struct, frozen=True):
+class Highlight(Struct, frozen=True, forbid_unknown_fields=True):
     """Mark what was found.
 
     Attributes:
@@ -239,7 +239,7 @@ class Suggest(Struct, frozen=True):
 # Answers.
 
 
-class Hit(Struct, frozen=True):
+class Hit(Struct, frozen=True, omit_defaults=True):
     """A document that matches.
 
     Attributes:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.errors import UnavailableError
+from app.store.database import Connection as Reader
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -53,7 +54,7 @@ async def migrate(connect: Any) -> Sequence[str]:
         await engine.dispose()
 
 
-async def current(connection: asyncpg.Connection) -> bool:
+async def current(connection: Reader) -> bool:
     """Whether a database has the schema of this version."""
     if await connection.fetchval("SELECT to_regclass('public.alembic_version')") is None:
         return False

@@ -53,9 +53,3 @@ async def every(connection: Connection) -> Mapping[str, UUID]:
     """All tenants by name, as an administrator sees them."""
     rows = await connection.fetch("SELECT name, tenant_id FROM tenants ORDER BY name")
     return {row["name"]: row["tenant_id"] for row in rows}
-
-
-async def per_minute(connection: Connection, tenant_id: UUID) -> int | None:
-    """Requests per minute that a tenant is granted; None for the default."""
-    found: int | None = await connection.fetchval("SELECT per_minute FROM tenants WHERE tenant_id = $1", tenant_id)
-    return found
