@@ -132,7 +132,7 @@ def unreadable(error: Exception) -> InvalidDocumentError:
 
 
 def pointer(place: str) -> str:
-    """msgspec's ``$.tags[0]`` as a JSON Pointer: ``/tags/0``. A member that it does not name (``[...]``) is left out."""
+    """What msgspec calls ``$.tags[0]`` as a JSON Pointer: ``/tags/0``. Members without a name are left out."""
     return re.sub(r"\.|\[", "/", place.removeprefix("$").replace("[...]", "").replace("]", ""))
 
 

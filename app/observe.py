@@ -83,7 +83,9 @@ def configure_logs(settings: Settings) -> None:
     if settings.log_format == "json":
         shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     else:
-        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        shared.append(
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        )
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),

@@ -75,7 +75,7 @@ class Keys:
     def __init__(self, database: Database, pepper: bytes) -> None:
         self._database, self._pepper = database, pepper
         self._known: TTLCache[str, tuple[Scope, datetime | None]] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
-        self._alive: TTLCache[UUID, bool] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
+        self._alive: TTLCache[tuple[UUID, UUID], bool] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
 
     def digest(self, key: str) -> str:
         """What is kept of a key."""
@@ -132,10 +132,10 @@ class Keys:
         Raises:
             UnauthenticatedError: It was revoked, or has expired.
         """
-        alive = self._alive.get(key_id)
+        alive = self._alive.get((tenant_id, key_id))
         if alive is None:
             async with self._database.read(internal(tenant_id, "tokens")) as connection:
-                alive = self._alive[key_id] = bool(
+                alive = self._alive[tenant_id, key_id] = bool(
                     await connection.fetchval(
                         """
                         SELECT is_active AND (expires_at IS NULL OR expires_at > now()) FROM api_keys WHERE key_id = $1

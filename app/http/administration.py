@@ -58,7 +58,7 @@ class TokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     subject: str
-    filters: Any = ()
+    filters: tuple[Filter, ...] = ()
     seconds: int = DEFAULT_SECONDS
 
 

@@ -120,7 +120,8 @@ async def test_a_query_that_cannot_be_searched_is_refused(body: Any, caller: Cal
 
 
 @pytest.mark.parametrize(
-    "query", ["size=x", "size=1&size=2", "filter=x", "filter=published_at>=x", "unknown=1", "highlight=perhaps", "fuzzy=x"]
+    "query",
+    ["size=x", "size=1&size=2", "filter=x", "filter=published_at>=x", "unknown=1", "highlight=perhaps", "fuzzy=x"],
 )
 async def test_a_parameter_that_cannot_be_read_is_refused(query: str, caller: Caller) -> None:
     problem(await caller("GET", f"/v1/search?{query}"), 400, "invalid-query")
@@ -154,7 +155,9 @@ async def test_a_line_that_cannot_be_read_leaves_the_others_alone(caller: Caller
 
 
 async def test_what_is_too_large_is_refused_before_it_is_read(settings: Settings) -> None:
-    async with api_of(settings, max_body_bytes=1000, max_document_bytes=200, max_query_bytes=100, max_bulk_lines=2) as api:
+    async with api_of(
+        settings, max_body_bytes=1000, max_document_bytes=200, max_query_bytes=100, max_bulk_lines=2
+    ) as api:
         caller = await api.tenant("a")
         problem(await caller("POST", "/v1/documents/bulk", content=b"x" * 1001), 413, "too-large")
         problem(await caller("POST", "/v1/documents/bulk", content=b"{}\n{}\n{}"), 413, "too-large")
@@ -176,7 +179,9 @@ async def test_a_body_of_another_kind_is_refused(path: str, header: dict[str, st
     problem(await caller("POST", path, content=b"{}", headers=header), 415, "unsupported-media-type")
 
 
-@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/documents/x", "/v1/documents/x/versions", "/v1/tasks/1", "/v1/search/"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/v1", "/v1/documents/x", "/v1/documents/x/versions", "/v1/tasks/1", "/v1/search/"]
+)
 async def test_what_is_not_there_is_not_found(path: str, caller: Caller) -> None:
     problem(await caller("GET", path), 404, "not-found")
 
@@ -193,16 +198,18 @@ async def test_an_etag_that_is_none_is_refused(value: str, caller: Caller) -> No
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            "q query kind match bool must should filter filters field values text fields facets sort size from cursor "
-            "title content tags metadata published_at author language fuzzy highlight gte searches subject scopes id "
-            "document action alternatives".split()
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                "q query kind match bool must should filter filters field values text fields facets sort size from cursor "
+                "title content tags metadata published_at author language fuzzy highlight gte searches subject scopes id "
+                "document action alternatives".split()
+            )
+            | st.text(max_size=3),
+            inner | st.sampled_from(["match", "term", "range", "bool", "tags", "metadata.a", "title", "auto", "put"]),
+            max_size=5,
         )
-        | st.text(max_size=3),
-        inner | st.sampled_from(["match", "term", "range", "bool", "tags", "metadata.a", "title", "auto", "put"]),
-        max_size=5,
     ),
     max_leaves=12,
 )
@@ -221,7 +228,9 @@ WITH_BODY = [one for one in OPERATIONS if one.body is not None]
 
 @given(value=values, which=st.sampled_from(WITH_BODY), raw=st.none() | st.binary(max_size=40))
 @examples(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_nothing_that_is_sent_is_a_server_error(value: Any, which: Any, raw: bytes | None, fuzzed: Caller) -> None:
+async def test_nothing_that_is_sent_is_a_server_error(
+    value: Any, which: Any, raw: bytes | None, fuzzed: Caller
+) -> None:
     path = which.path.replace("{document_id}", str(uuid4())).replace("{word}", "tea")
     content = raw if raw is not None else msgspec.json.encode(_encodable(value))
     answer: httpx.Response = await fuzzed(which.method, path, content=content, headers={"content-type": which.media[0]})
