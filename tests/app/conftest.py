@@ -1,5 +1,7 @@
 """Real services for tests: each is started once, by the first test that asks for it."""
 
+import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +23,14 @@ S = TypeVar("S", bound=Server)
 def anyio_backend() -> str:
     """What runs tests that are coroutines (`@pytest.mark.anyio`)."""
     return "asyncio"
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers of a test. A failure says its seed; with it in DOCSEARCH_SEED they are the same again."""
+    seed = os.environ.get("DOCSEARCH_SEED") or str(random.SystemRandom().randrange(2**32))
+    request.node.add_report_section("call", "seed", f"DOCSEARCH_SEED={seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")
