@@ -36,8 +36,9 @@ def open_client(settings: Settings) -> Client | None:
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "max_connections": MAX_CONNECTIONS,
-        # Whoever calls decides whether to try again.
-        "retry": Retry(NoBackoff(), 0),
+        # Once, at once: a connection of the pool may be to a server that has been started again since. Whether to try
+        # any further is not for the client to decide.
+        "retry": Retry(NoBackoff(), 1),
         "ssl": settings.cache_tls,
     }
     if settings.cache_tls:

@@ -29,7 +29,7 @@ class Answer(Struct, frozen=True):
     Attributes:
         result: What was found.
         level: What served it.
-        stale: Whether something was written since, which the answer does not have yet.
+        stale: Whether it is past its time to live, so that something may have been written since that it does not have.
         degraded: Whether the engine of choice did not answer, and another one did.
         age_seconds: How old the answer is, s; 0 if it was made for this request.
     """
@@ -56,6 +56,9 @@ class Cache(Protocol):
     async def put(self, key: str, answer: Answer) -> None:
         """Keeps an answer, for its time to live."""
 
+    def last(self, key: str) -> Answer | None:
+        """The last answer to a query that this process knows, however old: for when there is no other."""
+
     async def health(self) -> Health:
         """Whether it answers."""
 
@@ -81,6 +84,11 @@ class NoCache:
 
     async def put(self, key: str, answer: Answer) -> None:
         """Keeps nothing."""
+
+    def last(self, key: str) -> Answer | None:
+        """Never anything."""
+        del key
+        return None
 
     async def health(self) -> Health:
         """Always well."""
