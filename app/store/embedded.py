@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import warnings
 from dataclasses import dataclass
@@ -75,5 +76,20 @@ class Embedded:
             await connection.close()
 
     def stop(self) -> None:
-        """Stops the server, unless another process has joined it."""
+        """Stops the server, unless another process has joined it and is still there."""
+        joined = self._server.global_process_id_list
+        # Who was killed has not taken itself off the list, and would keep the server for ever.
+        for pid in joined.get_and_add(os.getpid()):
+            if not _alive(pid):
+                joined.get_and_remove(pid)
         self._server.cleanup()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

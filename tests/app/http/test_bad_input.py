@@ -196,17 +196,18 @@ async def test_an_etag_that_is_none_is_refused(value: str, caller: Caller) -> No
     problem(answer, 400, "invalid-request")
 
 
+NAMES = """
+    q query kind match bool must should filter filters field values text fields facets sort size from cursor title
+    content tags metadata published_at author language fuzzy highlight gte searches subject scopes id document action
+    alternatives
+""".split()
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                "q query kind match bool must should filter filters field values text fields facets sort size from cursor "
-                "title content tags metadata published_at author language fuzzy highlight gte searches subject scopes id "
-                "document action alternatives".split()
-            )
-            | st.text(max_size=3),
+            st.sampled_from(NAMES) | st.text(max_size=3),
             inner | st.sampled_from(["match", "term", "range", "bool", "tags", "metadata.a", "title", "auto", "put"]),
             max_size=5,
         )
