@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.errors import MEDIA_TYPE, every_error
+from app.errors import MEDIA_TYPE, SettingsError, every_error
 from app.http.call import JSON, MERGE_PATCH, NDJSON, Operation
 
 EVERY: Final = (400, 401, 403, 429, 500, 503, 504)
@@ -167,7 +167,7 @@ def _problem() -> dict[str, Any]:
             "title": {**text, "description": "The kind of problem, for people"},
             "status": {"type": "integer"},
             "detail": {**text, "description": "What is wrong, and why"},
-            "code": {**text, "enum": sorted(kind.code for kind in every_error())},
+            "code": {**text, "enum": sorted(kind.code for kind in every_error() if kind is not SettingsError)},
             "remedy": {**text, "description": "What to do about it"},
             "pointer": {**text, "description": "Where in the body (RFC 6901)"},
             "correlation_id": {**text, "description": "Finds the log lines of the request"},

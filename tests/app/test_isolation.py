@@ -11,6 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from app.document import Document
+from app.errors import InvalidQueryError
 from app.index.model import (
     Bool,
     Clause,
@@ -116,7 +117,10 @@ async def test_no_query_finds_anything_foreign(
     query: Query, name: str, tenants: tuple[World, dict[str, Scope], dict[str, set[UUID]]]
 ) -> None:
     world, scopes, owned = tenants
-    result = await world.index.search(scopes[name].query(query))
+    try:
+        result = await world.index.search(scopes[name].query(query))
+    except InvalidQueryError:
+        return  # a filter inside of should or must_not, where this engine takes none
     assert {hit.document_id for hit in result.hits} <= owned[name]
     assert result.total <= len(owned[name])
     for facet in result.facets:
