@@ -20,9 +20,11 @@ from app.document import check
 from app.errors import ApiError
 from app.http.documents import read_line
 from app.index.full_text import FullText
-from app.index.model import Write
+from app.index.model import Index, Write
+from app.index.opensearch import OpenSearch
+from app.index.opensearch import connect as connect_opensearch
 from app.process import owner
-from app.runtime import open_worker
+from app.runtime import open_search, open_worker
 from app.settings import Settings
 from app.store import audit, documents, tenants
 from app.store import database as database_
@@ -43,12 +45,14 @@ class Rebuilt:
 
     Attributes:
         tenant: Name of the tenant.
+        level: The index: ``opensearch`` or ``full_text``.
         documents: Documents in the index.
         index_checksum: SHA-256 over ids and versions in the index, the first 16 digits.
         database_checksum: The same of the database.
     """
 
     tenant: str
+    level: str
     documents: int
     index_checksum: str
     database_checksum: str
@@ -62,6 +66,16 @@ class Rebuilt:
 async def connect(settings: Settings) -> asyncpg.Connection:
     """A connection as the owner of the schema."""
     return await database_.connect(settings, owner(settings))
+
+
+async def prepare_search(settings: Settings) -> None:
+    """Puts templates and indexes in place, where OpenSearch is the index."""
+    if settings.opensearch_host:
+        engine = OpenSearch(connect_opensearch(settings))
+        try:
+            await engine.prepare()
+        finally:
+            await engine.close()
 
 
 async def create_key(
@@ -175,13 +189,19 @@ async def rebuild(settings: Settings, tenant: str | None) -> list[Rebuilt]:
         await connection.close()
     work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
     try:
-        index = FullText(work, work)
-        return [await _rebuild(work, index, name, tenant_id) for name, tenant_id in chosen.items()]
+        engines: list[Index] = [FullText(work, work)]
+        if settings.opensearch_host:
+            engines.insert(0, open_search(settings, work))
+        found = []
+        for engine in engines:
+            found += [await _rebuild(work, engine, name, tenant_id) for name, tenant_id in chosen.items()]
+            await engine.close()
+        return found
     finally:
         await work.close()
 
 
-async def _rebuild(work: Database, index: FullText, name: str, tenant_id: UUID) -> Rebuilt:
+async def _rebuild(work: Database, index: Index, name: str, tenant_id: UUID) -> Rebuilt:
     scope = internal(tenant_id, ACTOR)
     await index.delete_tenant(tenant_id)
     async with work.read(scope) as connection:
@@ -198,8 +218,9 @@ async def _rebuild(work: Database, index: FullText, name: str, tenant_id: UUID) 
         )
     async with work.read(scope) as connection:
         there = await documents.current_versions(connection, tenant_id)
+    await index.refresh()
     indexed = await index.versions(tenant_id)
-    return Rebuilt(name, len(indexed), checksum(indexed), checksum(there))
+    return Rebuilt(name, index.level, len(indexed), checksum(indexed), checksum(there))
 
 
 def checksum(versions: Mapping[UUID, int]) -> str:

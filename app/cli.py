@@ -140,6 +140,7 @@ def migrate() -> None:
         async with process.database_of(settings) as its:
             # Embedded, it has just been migrated; what is applied twice is applied once.
             applied = await migrate_schema(lambda: administration.connect(its))
+            await administration.prepare_search(its)
             click.echo(f"Applied {', '.join(applied)}." if applied else "The schema is current.")
 
     _run(run())
@@ -246,7 +247,7 @@ def rebuild_index(tenant: str | None) -> None:
     for found in _administrate(lambda settings: administration.rebuild(settings, tenant)):
         differ |= not found.equal
         state = "equal" if found.equal else f"DIFFERS: the database has {found.database_checksum}"
-        click.echo(f"{found.tenant}: {found.documents:,} documents, {found.index_checksum} {state}")
+        click.echo(f"{found.tenant}: {found.documents:,} documents in {found.level}, {found.index_checksum} {state}")
     if differ:
         sys.exit(3)
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from app.access.keys import Keys
-from app.access.limits import Limits, LocalLimits
 from app.access.tokens import Tokens
 from app.errors import SettingsError
 from app.index.full_text import FullText
 from app.index.model import Index
+from app.index.opensearch import OpenSearch
+from app.index.opensearch import connect as connect_opensearch
 from app.observe import Metrics
 from app.queue.model import Queue
+from app.redis_client import Client, open_client
+from app.resilience.breaker import Breaker
+from app.resilience.limits import Limiter
+from app.search.cache import LayeredCache
 from app.search.cursor import Cursors
 from app.search.model import Cache, NoCache
 from app.search.parse import Bounds
@@ -24,6 +30,7 @@ from app.settings import Settings
 from app.store import schema
 from app.store.database import Database
 from app.store.outbox import OutboxQueue
+from app.tenancy import internal
 from app.worker import Worker
 
 
@@ -55,7 +62,7 @@ class Service:
     queue: OutboxQueue | None
     keys: Keys
     tokens: Tokens
-    limits: Limits
+    limits: Limiter
     cursors: Cursors
     bounds: Bounds
     metrics: Metrics
@@ -96,23 +103,30 @@ async def open_service(
             work = await Database.open(settings, settings.database_user or "docsearch_index")
             stack.push_async_callback(work.close)
         engines: tuple[Index, ...] = (FullText(database, work),)
-        cache: Cache = NoCache()
+        if settings.opensearch_host:
+            engines = (open_search(settings, database), *engines)
+            stack.push_async_callback(engines[0].close)
+        redis, redis_breaker = open_client(settings), Breaker("Redis")
+        cache = cache_of(settings, redis, redis_breaker, alone=with_worker)
+        stack.push_async_callback(cache.close)
         queue, worker = None, None
         if work is not None:
             queue = outbox_queue(work, settings)
             worker = Worker(work, queue, engines, cache)
         secret = _of_no_use if probes_only else settings.secret
         keys = Keys(database, secret("api_key_pepper"))
+        search = SearchService(engines, cache)
+        stack.push_async_callback(search.close)
         service = Service(
             settings=settings,
             database=database,
-            search=SearchService(engines, cache),
+            search=search,
             engines=engines,
             cache=cache,
             queue=queue,
             keys=keys,
             tokens=Tokens(secret("tenant_token_key"), keys),
-            limits=LocalLimits(),
+            limits=Limiter(redis, redis_breaker),
             cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
             metrics=Metrics(settings.release),
@@ -138,9 +152,43 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Queue]]
     try:
         await check_schema(work)
         queue = outbox_queue(work, settings)
-        yield Worker(work, queue, (FullText(work, work),), NoCache()), queue
+        engines: tuple[Index, ...] = (FullText(work, work),)
+        if settings.opensearch_host:
+            engines = (open_search(settings, work), *engines)
+        cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
+        try:
+            yield Worker(work, queue, engines, cache), queue
+        finally:
+            await cache.close()
+            for engine in engines:
+                await engine.close()
     finally:
         await work.close()
+
+
+def open_search(settings: Settings, database: Database) -> OpenSearch:
+    """OpenSearch, with the synonyms that the database has."""
+
+    async def synonyms_of(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        async with database.read(internal(tenant_id, "synonyms"), replica=True) as connection:
+            rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
+        return {row["word"]: row["alternatives"] for row in rows}
+
+    return OpenSearch(connect_opensearch(settings), synonyms_of=synonyms_of)
+
+
+def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:
+    """The cache of a process.
+
+    Args:
+        settings: How long an answer is kept.
+        client: Redis, which tells a process of what others write.
+        breaker: Of Redis.
+        alone: Whether this process indexes everything itself, so that it knows of every write without Redis.
+    """
+    if client is None and not alone:
+        return NoCache()
+    return LayeredCache(client, breaker=breaker, seconds=settings.cache_seconds)
 
 
 def outbox_queue(work: Database, settings: Settings) -> OutboxQueue:

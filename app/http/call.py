@@ -21,6 +21,7 @@ from app.errors import (
     UnauthenticatedError,
     UnsupportedMediaTypeError,
 )
+from app.resilience.limits import Limit, of_key, of_tenant
 from app.runtime import Service
 from app.store import audit
 from app.store.audit import Origin
@@ -255,9 +256,11 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
         else:
             scope = await service.tokens.authenticate(credential)
     except UnauthenticatedError:
-        await service.limits.take(f"failures:{address}", FAILURES_PER_MINUTE)
+        await service.limits.take(Limit(f"limit:{{failures}}:{address}", FAILURES_PER_MINUTE))
         raise
     settings = service.settings
-    await service.limits.take(f"key:{scope.key_id}", scope.per_minute or settings.key_per_minute)
-    await service.limits.take(f"tenant:{scope.tenant_id}", settings.tenant_per_minute)
+    limits = [of_tenant(scope.tenant_id, settings.tenant_per_minute)]
+    if scope.key_id is not None:
+        limits.append(of_key(scope.tenant_id, scope.key_id, scope.per_minute or settings.key_per_minute))
+    await service.limits.take(*limits)
     return scope

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import MEDIA_TYPE, ApiError, DeadlineExceededError, ForbiddenError, UnauthenticatedError
 from app.observe import Metrics
+from app.resilience import deadline
 
 log = structlog.get_logger(__name__)
 
@@ -64,12 +65,12 @@ class _Exchange:
         self,
         app: ASGIApp,
         metrics: Metrics,
-        deadline: float,
+        seconds: float,
         origins: frozenset[str],
         scope: Scope,
         send: Send,
     ) -> None:
-        self._app, self._metrics, self._deadline, self._origins = app, metrics, deadline, origins
+        self._app, self._metrics, self._deadline, self._origins = app, metrics, seconds, origins
         self._scope, self._send = scope, send
         self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = self._headers.get(CORRELATION, "")
@@ -94,7 +95,8 @@ class _Exchange:
                 await self._preflight()
                 return
             async with asyncio.timeout(self._deadline):
-                await self._app(self._scope, receive, self._out)
+                with deadline.within(self._deadline):
+                    await self._app(self._scope, receive, self._out)
         except TimeoutError:
             error = DeadlineExceededError(
                 f"the answer was not there within {self._deadline:g} s", remedy="Ask for less"

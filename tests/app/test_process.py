@@ -149,7 +149,7 @@ def test_documents_are_loaded_and_the_index_is_made_again(home: Path) -> None:
     assert "line 21: the document cannot be read" in loaded.stderr
     rebuilt = run(home, "rebuild-index")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    assert re.search(r"^loaded: 20 documents, [0-9a-f]{16} equal$", rebuilt.stdout, re.MULTILINE)
+    assert re.search(r"^loaded: 20 documents in full_text, [0-9a-f]{16} equal$", rebuilt.stdout, re.MULTILINE)
     missing = run(home, "rebuild-index", "--tenant", "nobody")
     assert (missing.returncode, "there is no tenant 'nobody'" in missing.stderr) == (1, True)
 

@@ -10,6 +10,7 @@ import pytest
 
 from app.errors import UnavailableError
 from app.index.model import Health
+from app.search.model import NoCache
 from app.settings import Settings
 from tests.app.http.conftest import Api, Caller, api_of, problem
 
@@ -202,6 +203,7 @@ async def test_an_engine_that_does_not_answer_is_stood_in_for(api: Api, caller: 
     assert [hit["document_id"] for hit in answer["hits"]] == [document]
     assert (await caller("GET", "/v1/suggest?q=te")).json()["level"] == "full_text"
     api.service.search._engines = (broken,)
+    api.service.search._cache = NoCache()
     problem(await caller("POST", "/v1/search", json={"q": "tea"}), 503, "unavailable")
 
 
