@@ -23,6 +23,11 @@ OPENSEARCH_PORTS = range(9201, 9300)
 """Where the program that runs OpenSearch can put a node: its command line reaches no further."""
 
 
+QUEUE_SETTLES_SECONDS = 4.0
+"""The name of a quorum queue is on disk 3 s after it was declared (Erlang's dets writes with that delay). A broker that
+is killed before finds its messages under no name, and the queue has no leader: seen with Debian's RabbitMQ 3.10.8."""
+
+
 class Redis(Server):
     """Redis. What it has acknowledged is on disk: it may be killed, and knows everything when it comes back."""
 
