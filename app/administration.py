@@ -21,8 +21,6 @@ from app.errors import ApiError
 from app.http.documents import read_line
 from app.index.full_text import FullText
 from app.index.model import Index, Write
-from app.index.opensearch import OpenSearch
-from app.index.opensearch import connect as connect_opensearch
 from app.process import owner
 from app.runtime import open_search, open_worker
 from app.settings import Settings
@@ -71,11 +69,13 @@ async def connect(settings: Settings) -> asyncpg.Connection:
 async def prepare_search(settings: Settings) -> None:
     """Puts templates and indexes in place, where OpenSearch is the index."""
     if settings.opensearch_host:
-        engine = OpenSearch(connect_opensearch(settings))
+        work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
+        engine = open_search(settings, work)
         try:
             await engine.prepare()
         finally:
             await engine.close()
+            await work.close()
 
 
 async def create_key(

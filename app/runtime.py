@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from app.access.keys import Keys
@@ -14,8 +15,6 @@ from app.access.tokens import Tokens
 from app.errors import SettingsError
 from app.index.full_text import FullText
 from app.index.model import Index
-from app.index.opensearch import OpenSearch
-from app.index.opensearch import connect as connect_opensearch
 from app.observe import Metrics
 from app.queue.model import Queue
 from app.redis_client import Client, open_client
@@ -32,6 +31,9 @@ from app.store.database import Database
 from app.store.outbox import OutboxQueue
 from app.tenancy import internal
 from app.worker import Worker
+
+if TYPE_CHECKING:
+    from app.index.opensearch import OpenSearch
 
 
 @dataclass
@@ -168,13 +170,15 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Queue]]
 
 def open_search(settings: Settings, database: Database) -> OpenSearch:
     """OpenSearch, with the synonyms that the database has."""
+    # Imported by who has one alone: its client takes half a second.
+    from app.index.opensearch import OpenSearch, connect  # noqa: PLC0415
 
     async def synonyms_of(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
         async with database.read(internal(tenant_id, "synonyms"), replica=True) as connection:
             rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
         return {row["word"]: row["alternatives"] for row in rows}
 
-    return OpenSearch(connect_opensearch(settings), synonyms_of=synonyms_of)
+    return OpenSearch(connect(settings), synonyms_of=synonyms_of)
 
 
 def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:

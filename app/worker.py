@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import ApiError
+from app.errors import ApiError, DeadlineExceededError, UnavailableError
 from app.index.model import Index, Outcome, Write
 from app.queue.model import Claim, Delivery, Queue
 from app.search.model import Cache
@@ -79,11 +79,22 @@ class Worker:
         batch = delivery.batch
         writes = await self._read(batch.tenant_id, batch.claims)
         worst: dict[UUID, tuple[Outcome, str]] = {}
+        down: list[str] = []
         for index in self._indexes:
-            for written in await index.write([*writes.values()]):
+            try:
+                done_here = await index.write([*writes.values()])
+            except (UnavailableError, DeadlineExceededError) as error:
+                # The others get it all the same: one of them stands in for this one.
+                log.warning("index_down", index=index.level, reason=error.detail)
+                down.append(f"{index.level}: {error.detail}")
+                continue
+            for written in done_here:
                 document_id = written.write.document_id
                 if document_id not in worst or _SEVERITY[written.outcome] > _SEVERITY[worst[document_id][0]]:
                     worst[document_id] = written.outcome, written.reason
+        if down:
+            await delivery.again(batch.claims, "; ".join(down), counted=False)
+            return
         done, by_reason = [], dict[tuple[Outcome, str], list[Claim]]()
         for claim in batch.claims:
             outcome, reason = worst[claim.document_id]

@@ -73,8 +73,14 @@ class Delivery(Protocol):
     async def done(self, claims: Sequence[Claim], versions: dict[UUID, int]) -> None:
         """These are in the index at these versions: their rows of the outbox go, their tasks count them."""
 
-    async def again(self, claims: Sequence[Claim], reason: str) -> None:
-        """These failed and come again later; after the last attempt they are dead letters."""
+    async def again(self, claims: Sequence[Claim], reason: str, *, counted: bool = True) -> None:
+        """These failed and come again later; after the last attempt they are dead letters.
+
+        Args:
+            claims: What failed.
+            reason: Why.
+            counted: Whether it was an attempt. While an index is down it is none: an outage buries nothing.
+        """
 
     async def dead(self, claims: Sequence[Claim], reason: str) -> None:
         """These will never work: dead letters with a reason, and their tasks fail."""

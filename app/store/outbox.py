@@ -22,6 +22,9 @@ FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
 """A document that failed comes again after 1 s, 2 s, 4 s, ... and at the latest after 5 min."""
 
+OUTAGE_DELAY: Final = 5.0
+"""What waits for an index that is down is tried again after so long, s."""
+
 _NIL: Final = UUID(int=0)
 
 
@@ -72,8 +75,29 @@ async def settle(connection: Connection, claims: Sequence[Claim], versions: dict
     )
 
 
-async def postpone(connection: Connection, claims: Sequence[Claim], reason: str, *, attempts: int) -> None:
-    """Documents failed: they come again later, or never after so many attempts."""
+async def postpone(
+    connection: Connection, claims: Sequence[Claim], reason: str, *, attempts: int, counted: bool = True
+) -> None:
+    """Documents failed: they come again later, or never after so many attempts.
+
+    Args:
+        connection: A transaction of the worker that sees the tenant.
+        claims: Claims of one tenant.
+        reason: Why.
+        attempts: So many, and it is given up.
+        counted: Whether this was one of them.
+    """
+    if not counted:
+        await connection.execute(
+            """
+            UPDATE outbox SET last_error = $2, published_at = NULL, available_at = now() + make_interval(secs => $3)
+            WHERE outbox_id = ANY($1)
+            """,
+            [claim.outbox_id for claim in claims],
+            reason[:1000],
+            OUTAGE_DELAY,
+        )
+        return
     given_up = [claim for claim in claims if claim.attempts + 1 >= attempts]
     await bury(connection, given_up, f"given up after {attempts} attempts: {reason}")
     again = [claim for claim in claims if claim.attempts + 1 < attempts]
@@ -146,8 +170,8 @@ class _Delivery:
     async def done(self, claims: Sequence[Claim], versions: dict[UUID, int]) -> None:
         await settle(self._connection, claims, versions)
 
-    async def again(self, claims: Sequence[Claim], reason: str) -> None:
-        await postpone(self._connection, claims, reason, attempts=self._attempts)
+    async def again(self, claims: Sequence[Claim], reason: str, *, counted: bool = True) -> None:
+        await postpone(self._connection, claims, reason, attempts=self._attempts, counted=counted)
 
     async def dead(self, claims: Sequence[Claim], reason: str) -> None:
         await bury(self._connection, claims, reason)

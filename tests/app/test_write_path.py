@@ -1,16 +1,19 @@
 """From a write to the index: what is acknowledged is never lost, and never there twice."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from app.document import Document
-from app.errors import ApiError, ConflictError, NotFoundError, PreconditionFailedError
+from app.errors import ApiError, ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
 from app.index.model import Everything, Match, Query
+from app.search.model import NoCache
 from app.store import documents, tasks
 from app.store.audit import Origin
 from app.store.documents import Effect, Operation, Stored
 from app.store.tasks import State
+from app.worker import Worker
 from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
@@ -226,3 +229,28 @@ async def test_what_fails_again_and_again_is_given_up(world: World) -> None:
         await world.admin("UPDATE outbox SET available_at = now()")
     (dead,) = await world.admin("SELECT * FROM dead_letters")
     assert dead["reason"] == "given up after 5 attempts: no answer"
+
+
+async def test_an_outage_of_an_index_buries_nothing_and_the_other_one_goes_on(world: World) -> None:
+    class Down:
+        level = "opensearch"
+
+        async def write(self, batch: object) -> None:
+            raise UnavailableError("no answer")
+
+    scope = await world.tenant("a")
+    stored = await world.put(scope, GREEN)
+    down: Any = Down()
+    worker = Worker(world.work, world.queue, (down, world.index), NoCache())
+    for _ in range(world.settings.worker_attempts + 2):
+        assert await worker.step() == 1
+        assert await worker.step() == 0, "it waits a while"
+        await world.admin("UPDATE outbox SET available_at = now()")
+    assert await found(world, scope, "steamed") == [stored.document_id]
+    (row,) = await world.admin("SELECT * FROM outbox")
+    assert (row["attempts"], row["last_error"]) == (0, "opensearch: no answer")
+    assert await world.index_all() == 1
+    assert await world.admin("SELECT * FROM outbox") == []
+    async with world.app.read(scope) as connection:
+        (task,) = await tasks.page(connection, scope.tenant_id, state=State.SUCCEEDED, size=1)
+        assert (task.done, task.failed) == (1, 0)
