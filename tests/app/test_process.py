@@ -34,19 +34,22 @@ def home(embedded_home: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def embedded_home() -> Iterator[Path]:
-    yield from _folder()
+    with folder() as its:
+        yield its
 
 
 @pytest.fixture
 def empty_home() -> Iterator[Path]:
-    yield from _folder()
+    with folder() as its:
+        yield its
 
 
-def _folder() -> Iterator[Path]:
+@contextmanager
+def folder() -> Iterator[Path]:
     # Not below pytest's folder: PostgreSQL runs as a user of its own, who has to get there.
-    folder = Path(tempfile.mkdtemp(prefix="docsearch-cli-"))
-    yield folder
-    shutil.rmtree(folder)
+    its = Path(tempfile.mkdtemp(prefix="docsearch-cli-"))
+    yield its
+    shutil.rmtree(its)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -89,15 +92,15 @@ def serving(home: Path, *words: str, **more: str) -> Iterator[tuple[subprocess.P
 
 
 def test_the_sample_is_served_survives_a_kill_and_is_stopped_in_good_order(empty_home: Path) -> None:
-    folder = empty_home / "api/postgres"
+    postgres = empty_home / "api/postgres"
     with serving(empty_home, "--sample") as (process, url, key):
         use(url, key)
-        before = (folder / "postmaster.pid").read_text().split()[0]
+        before = (postgres / "postmaster.pid").read_text().split()[0]
         process.kill()
         process.wait()
     # Nobody stopped PostgreSQL: the next process takes it over, and stops it at the end.
     with serving(empty_home, "--sample") as (process, url, second):
-        assert (folder / "postmaster.pid").read_text().split()[0] == before
+        assert (postgres / "postmaster.pid").read_text().split()[0] == before
         with Client(url, second) as client:
             assert client.search(SearchRequest(q="runs")).total == 1
         listed = run(empty_home, "keys", "list", "--tenant", "sample")
@@ -105,7 +108,7 @@ def test_the_sample_is_served_survives_a_kill_and_is_stopped_in_good_order(empty
         assert not {key, second} & {*listed.stdout.split()}
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
-    assert not (folder / "postmaster.pid").exists()
+    assert not (postgres / "postmaster.pid").exists()
 
 
 def use(url: str, key: str) -> None:

@@ -24,6 +24,7 @@ PACKAGES: Mapping[str, str] = {
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
     "mvn": "maven",
+    "chromium": "chromium",
 }
 """The package of each command."""
 
