@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup up down test check bench fmt lock
+.PHONY: help setup up down api test check bench fmt lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,9 @@ down: $(READY) ## Release the locks, destroy both regions, stop the local cloud
 	@$(BIN)/docsearch destroy --all --local --release-locks --yes
 	@$(BIN)/docsearch local stop
 
+api: $(READY) ## Serve the search API with a sample, on a PostgreSQL of its own (PORT=8080)
+	@$(BIN)/docsearch-api serve --sample $(if $(PORT),--port $(PORT))
+
 test: $(READY) ## Run every test, those with the real engine included
 	@$(BIN)/python -m pytest -q
 
@@ -40,7 +43,7 @@ fmt: $(READY) ## Format, and fix what can be fixed
 	@$(BIN)/ruff format .
 
 lock: $(READY) ## Bring requirements.lock in line with pyproject.toml (UPGRADE=--upgrade takes the newest versions)
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --extra app --extra platform --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
 
 # The stamp comes last: an interrupted set-up is done again. uv is pinned in the same lock as all the rest.

@@ -6,9 +6,9 @@ _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Closes the network: to all of it for unit tests, beyond this machine for tests marked ``engine``."""
+    """Closes the network: to all of it for unit tests, beyond this machine for those that start processes."""
     for item in items:
-        if item.get_closest_marker("engine"):
+        if item.get_closest_marker("engine") or item.get_closest_marker("services"):
             item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
         else:
             item.add_marker(pytest.mark.disable_socket)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("infra", "stacks", "components", "policies", "app")
+PLATFORM = ("infra", "stacks", "components", "policies")
+PACKAGES = (*PLATFORM, "app")
 MOST_LINES = 600
 
 # Written so that none of them finds itself here.
@@ -60,6 +61,12 @@ def requirements(lock: str) -> dict[str, int]:
         elif line.strip().startswith("--hash=sha256:"):
             found[list(found)[-1]] += 1
     return found
+
+
+def needs(*extras: str) -> list[str]:
+    """What the project asks for with some of its extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [*project["dependencies"], *(need for extra in extras for need in project["optional-dependencies"][extra])]
 
 
 def canonical(need: str) -> str:
@@ -164,25 +171,35 @@ def test_every_requirement_is_pinned_with_a_hash(lock: str) -> None:
 
 
 def test_the_lock_holds_all_that_the_project_asks_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = {canonical(need) for need in [*project["dependencies"], *project["optional-dependencies"]["dev"]]}
+    asked = {canonical(need) for need in needs("app", "platform", "dev")}
     locked = {name.partition("==")[0] for name in requirements((ROOT / "requirements.lock").read_text())}
     assert asked - locked == set()
 
 
 def test_every_package_that_is_imported_is_asked_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     own = {*PACKAGES, "tests", *sys.stdlib_module_names}
     providers = packages_distributions()
 
-    def missing(folders: tuple[str, ...], needs: list[str]) -> set[str]:
-        asked = {canonical(need) for need in needs}
+    def missing(folders: tuple[str, ...], wanted: list[str]) -> set[str]:
+        asked = {canonical(need) for need in wanted}
         roots = {name.partition(".")[0] for path in python_files(*folders) for name in imported(path)} - own
         return {root for root in roots if not asked & {canonical(name) for name in providers.get(root, [])}}
 
-    assert missing(PACKAGES, project["dependencies"]) == set()
-    every = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    assert missing(("tests",), every) <= {path.stem for path in python_files("tests")}
+    assert missing(("app",), needs("app")) == set()
+    assert missing(PLATFORM, needs("platform")) == set()
+    assert missing(("tests",), needs("app", "platform", "dev")) <= {path.stem for path in python_files("tests")}
+
+
+def test_the_search_api_starts_without_the_platform() -> None:
+    # The two that do something when they are imported: one is for Alembic, the other the command itself.
+    paths = [name_of(path) for path in python_files("app") if path.name not in ("env.py", "__main__.py")]
+    modules = [path.removesuffix(".py").replace("/", ".") for path in paths]
+    source = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "app" in loaded
+    assert not {name for name in loaded if name.startswith("pulumi")}
+    assert not loaded & {*PLATFORM, "boto3", "botocore", "moto", "kubernetes", "grpc"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -1,0 +1,5 @@
+"""`python -m app` is the `docsearch-api` command."""
+
+from app.cli import main
+
+main()

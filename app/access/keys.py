@@ -1,0 +1,244 @@
+"""API keys: made once, kept as a hash, looked up by a prefix.
+
+A key is ``dsk_PREFIX_SECRET``. The prefix finds its row; the hash over the whole key, HMAC-SHA256 with a pepper that is
+not in the database, decides. A secret has 256 bits of chance, so a fast hash is as good as a slow one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from cachetools import TTLCache
+from msgspec import Struct
+
+from app.errors import ApiError, InvalidRequestError, NotFoundError, UnauthenticatedError
+from app.store.database import Connection, Database
+from app.tenancy import Right, Scope, internal
+
+KEY: Final = re.compile(r"dsk_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
+
+KNOWN_SECONDS: Final = 10.0
+"""How long a key that was found is not looked up again, s: how long a revoked one may still open."""
+
+USED_SECONDS: Final = 60.0
+"""How exact ``last_used_at`` is, s: a write per request would cost more than the request."""
+
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class ApiKey(Struct, frozen=True):
+    """What is known of a key; never the key.
+
+    Attributes:
+        key_id: Its id.
+        prefix: The part that may be shown.
+        name: What it is for.
+        scopes: What it may do.
+        rate_limit: Requests per minute; None for the default.
+        created_at: When it was made.
+        expires_at: From when on it opens nothing; None for never.
+        last_used_at: When it was used last, to a minute.
+        is_active: Whether it was not revoked.
+    """
+
+    key_id: UUID
+    prefix: str
+    name: str
+    scopes: list[str]
+    rate_limit: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    is_active: bool
+
+
+_COLUMNS: Final = ", ".join(ApiKey.__struct_fields__)
+
+
+class Keys:
+    """Makes keys and opens with them.
+
+    Args:
+        database: Pools of a login that answers requests.
+        pepper: The HMAC key.
+    """
+
+    def __init__(self, database: Database, pepper: bytes) -> None:
+        self._database, self._pepper = database, pepper
+        self._known: TTLCache[str, tuple[Scope, datetime | None]] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
+        self._alive: TTLCache[tuple[UUID, UUID], bool] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
+
+    def digest(self, key: str) -> str:
+        """What is kept of a key."""
+        return hmac.new(self._pepper, key.encode(), hashlib.sha256).hexdigest()
+
+    async def authenticate(self, key: str) -> Scope:
+        """Whose key it is, and what it may do.
+
+        Raises:
+            UnauthenticatedError: It is malformed, unknown, revoked or expired. Which of them is not said.
+            UnavailableError: The database does not answer, and the key was not used a moment ago.
+        """
+        match = KEY.fullmatch(key)
+        if not match:
+            raise _refused()
+        digest = self.digest(key)
+        known = self._known.get(digest)
+        if known is None:
+            known = self._known[digest] = await self._find(match[1], digest)
+        scope, expires_at = known
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise _refused()
+        return scope
+
+    async def _find(self, prefix: str, digest: str) -> tuple[Scope, datetime | None]:
+        async with self._database.find_key(prefix) as connection:
+            row = await connection.fetchrow(f"SELECT tenant_id, key_hash, {_COLUMNS} FROM api_keys")
+        # Compared in any case: how long it takes says nothing of whether there is such a prefix.
+        right = hmac.compare_digest(row["key_hash"] if row else "0" * 64, digest)
+        if row is None or not right or not row["is_active"]:
+            raise _refused()
+        scope = Scope(
+            tenant_id=row["tenant_id"],
+            actor=f"key:{prefix}",
+            rights=frozenset(Right(name) for name in row["scopes"]),
+            key_id=row["key_id"],
+            per_minute=row["rate_limit"],
+        )
+        await self._use(scope, row["last_used_at"])
+        return scope, row["expires_at"]
+
+    async def _use(self, scope: Scope, last: datetime | None) -> None:
+        now = datetime.now(UTC)
+        if last and now - last < timedelta(seconds=USED_SECONDS):
+            return
+        # A standby cannot write it, and nobody should wait for it: the key opens all the same.
+        with suppress(ApiError):
+            async with self._database.write(scope) as connection:
+                await connection.execute("UPDATE api_keys SET last_used_at = $2 WHERE key_id = $1", scope.key_id, now)
+
+    async def check_alive(self, tenant_id: UUID, key_id: UUID) -> None:
+        """Checks that a key, which a token was made with, still opens.
+
+        Raises:
+            UnauthenticatedError: It was revoked, or has expired.
+        """
+        alive = self._alive.get((tenant_id, key_id))
+        if alive is None:
+            async with self._database.read(internal(tenant_id, "tokens")) as connection:
+                alive = self._alive[tenant_id, key_id] = bool(
+                    await connection.fetchval(
+                        """
+                        SELECT is_active AND (expires_at IS NULL OR expires_at > now()) FROM api_keys WHERE key_id = $1
+                        """,
+                        key_id,
+                    )
+                )
+        if not alive:
+            raise UnauthenticatedError("the token's API key was revoked", remedy="Ask for a token by another key")
+
+    async def create(
+        self,
+        connection: Connection,
+        tenant_id: UUID,
+        *,
+        scopes: Sequence[str],
+        name: str = "",
+        rate_limit: int | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[str, ApiKey]:
+        """Makes a key. It is returned here and never again.
+
+        Args:
+            connection: A transaction that sees the tenant, or an administrator's.
+            tenant_id: Whose key.
+            scopes: What it may do: ``read``, ``write``, ``admin``.
+            name: What it is for.
+            rate_limit: Requests per minute.
+            expires_at: From when on it opens nothing.
+
+        Raises:
+            InvalidRequestError: It could do nothing, or never.
+        """
+        check_scopes(scopes)
+        if rate_limit is not None and rate_limit < 1:
+            raise InvalidRequestError(f"rate_limit is {rate_limit}", why="such a key could never be used")
+        if expires_at is not None and (expires_at.tzinfo is None or expires_at <= datetime.now(UTC)):
+            raise InvalidRequestError(
+                f"expires_at is {expires_at.isoformat()}", why="it must be in the future, with a time zone"
+            )
+        if len(name) > 200 or "\0" in name:
+            raise InvalidRequestError("the name is too long or holds U+0000", why="it has 200 characters at most")
+        prefix = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+        key = f"dsk_{prefix}_{secrets.token_urlsafe(32)}"
+        row = await connection.fetchrow(
+            f"""
+            INSERT INTO api_keys (tenant_id, prefix, key_hash, name, scopes, rate_limit, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {_COLUMNS}
+            """,
+            tenant_id,
+            prefix,
+            self.digest(key),
+            name,
+            sorted({*scopes}),
+            rate_limit,
+            expires_at,
+        )
+        return key, _key(row)
+
+
+def _refused() -> UnauthenticatedError:
+    return UnauthenticatedError("the API key is not valid", remedy="Ask an administrator of your tenant for one")
+
+
+def check_scopes(scopes: Sequence[str]) -> None:
+    """Checks what a key may do.
+
+    Raises:
+        InvalidRequestError: It is nothing, or nothing that there is.
+    """
+    known = sorted(Right)
+    if not scopes or {*scopes} - {*known}:
+        raise InvalidRequestError(
+            f"scopes are {', '.join(map(repr, scopes)) or 'none'}", why=f"there are {', '.join(known)}"
+        )
+
+
+async def every(connection: Connection, tenant_id: UUID) -> list[ApiKey]:
+    """A tenant's keys, the newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM api_keys WHERE tenant_id = $1 ORDER BY created_at DESC, key_id", tenant_id
+    )
+    return [_key(row) for row in rows]
+
+
+async def revoke(connection: Connection, tenant_id: UUID, prefix: str) -> ApiKey:
+    """Ends a key, by its prefix or its id. It stays in the list.
+
+    Raises:
+        NotFoundError: The tenant has no such key.
+    """
+    row = await connection.fetchrow(
+        f"""
+        UPDATE api_keys SET is_active = false
+        WHERE tenant_id = $1 AND (prefix = $2 OR key_id::text = $2) RETURNING {_COLUMNS}
+        """,
+        tenant_id,
+        prefix.removeprefix("dsk_"),
+    )
+    if row is None:
+        raise NotFoundError(f"there is no API key {prefix[:80]!r}")
+    return _key(row)
+
+
+def _key(row: Any) -> ApiKey:
+    return ApiKey(**dict(row))

@@ -1,0 +1,258 @@
+"""What an operator does by hand, as the owner of the schema: keys, loading, and the index made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from app import sample as sample_
+from app.access import keys
+from app.access.keys import ApiKey, Keys
+from app.document import check
+from app.errors import ApiError
+from app.http.documents import read_line
+from app.index.full_text import FullText
+from app.index.model import Index, Write
+from app.process import owner
+from app.runtime import open_search, open_worker
+from app.settings import Settings
+from app.store import audit, documents, tenants
+from app.store import database as database_
+from app.store.audit import Origin
+from app.store.database import Database
+from app.store.documents import Operation
+from app.tenancy import Scope, internal
+
+ACTOR: Final = "operator"
+
+BATCH: Final = 500
+"""Documents of a transaction."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """An index that was made again.
+
+    Attributes:
+        tenant: Name of the tenant.
+        level: The index: ``opensearch`` or ``full_text``.
+        documents: Documents in the index.
+        index_checksum: SHA-256 over ids and versions in the index, the first 16 digits.
+        database_checksum: The same of the database.
+    """
+
+    tenant: str
+    level: str
+    documents: int
+    index_checksum: str
+    database_checksum: str
+
+    @property
+    def equal(self) -> bool:
+        """Whether the index holds what the database does."""
+        return self.index_checksum == self.database_checksum
+
+
+async def connect(settings: Settings) -> asyncpg.Connection:
+    """A connection as the owner of the schema."""
+    return await database_.connect(settings, owner(settings))
+
+
+async def prepare_search(settings: Settings) -> None:
+    """Puts templates and indexes in place, where OpenSearch is the index."""
+    if settings.opensearch_host:
+        work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
+        engine = open_search(settings, work)
+        try:
+            await engine.prepare()
+        finally:
+            await engine.close()
+            await work.close()
+
+
+async def create_key(
+    settings: Settings,
+    tenant: str,
+    *,
+    new_tenant: bool,
+    scopes: Sequence[str],
+    name: str,
+    rate_limit: int | None,
+    expires_at: datetime | None,
+) -> tuple[str, ApiKey]:
+    """Makes a key, and the tenant if it is to be made."""
+    async with _as_owner(settings, tenant, new_tenant=new_tenant) as (connection, scope, pools):
+        made = await Keys(pools, settings.secret("api_key_pepper")).create(
+            connection, scope.tenant_id, scopes=scopes, name=name, rate_limit=rate_limit, expires_at=expires_at
+        )
+        detail = {"scopes": made[1].scopes}
+        resource = f"key/{made[1].prefix}"
+        await audit.record(connection, scope, Origin(), action="create_key", resource=resource, detail=detail)
+        return made
+
+
+async def list_keys(settings: Settings, tenant: str) -> list[ApiKey]:
+    """A tenant's keys."""
+    async with _as_owner(settings, tenant) as (connection, scope, _):
+        return await keys.every(connection, scope.tenant_id)
+
+
+async def revoke_key(settings: Settings, tenant: str, prefix: str) -> ApiKey:
+    """Ends a key."""
+    async with _as_owner(settings, tenant) as (connection, scope, _):
+        gone = await keys.revoke(connection, scope.tenant_id, prefix)
+        await audit.record(connection, scope, Origin(), action="revoke_key", resource=f"key/{gone.prefix}")
+        return gone
+
+
+async def load(
+    settings: Settings, tenant: str, lines: Iterable[bytes], *, new_tenant: bool, tell: Callable[[str], None]
+) -> tuple[int, int]:
+    """Writes documents from lines of a bulk request, and brings them into the index.
+
+    Returns:
+        How many lines were done, and how many were not.
+    """
+    done = failed = 0
+    async with _as_owner(settings, tenant, new_tenant=new_tenant) as (_, scope, pools):
+        numbered = enumerate(lines, 1)
+        while batch := [*islice(numbered, BATCH)]:
+            operations: dict[int, Operation] = {}
+            for number, line in batch:
+                if not line.strip():
+                    continue
+                try:
+                    operations[number] = read_line(line, settings.max_document_bytes)
+                except ApiError as error:
+                    failed += 1
+                    tell(f"line {number}: {error}")
+            for number, result in zip(operations, await _write(pools, scope, [*operations.values()]), strict=True):
+                if isinstance(result, ApiError):
+                    failed += 1
+                    tell(f"line {number}: {result}")
+                else:
+                    done += 1
+    await index_all(settings)
+    return done, failed
+
+
+async def sample(settings: Settings, tenant: str) -> str:
+    """Loads the sample unless it is there, and makes a key for it.
+
+    Returns:
+        The key: it reads, writes and administrates, for a week.
+    """
+    made, _ = await create_key(
+        settings,
+        tenant,
+        new_tenant=True,
+        scopes=("read", "write", "admin"),
+        name="printed by serve --sample",
+        rate_limit=None,
+        expires_at=datetime.now(UTC) + timedelta(days=7),
+    )
+    async with _as_owner(settings, tenant) as (connection, scope, pools):
+        if not await connection.fetchval("SELECT true FROM documents WHERE tenant_id = $1 LIMIT 1", scope.tenant_id):
+            operations = [
+                Operation(kind="put", document_id=one, document=check(document, max_bytes=settings.max_document_bytes))
+                for one, document in sample_.corpus()
+            ]
+            await _write(pools, scope, operations)
+    await index_all(settings)
+    return made
+
+
+async def index_all(settings: Settings) -> int:
+    """Works until nothing waits for the index, and says how much that was."""
+    total = 0
+    async with open_worker(settings.model_copy(update={"database_user": ""})) as (worker, _):
+        while worked := await worker.step():
+            total += worked
+    return total
+
+
+async def rebuild(settings: Settings, tenant: str | None) -> list[Rebuilt]:
+    """Makes the index again from the database, tenant by tenant, and compares."""
+    connection = await connect(settings)
+    try:
+        every = await tenants.every(connection)
+        chosen = {tenant: await tenants.find(connection, tenant)} if tenant else dict(every)
+    finally:
+        await connection.close()
+    work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
+    try:
+        engines: list[Index] = [FullText(work, work)]
+        if settings.opensearch_host:
+            engines.insert(0, open_search(settings, work))
+        found = []
+        for engine in engines:
+            found += [await _rebuild(work, engine, name, tenant_id) for name, tenant_id in chosen.items()]
+            await engine.close()
+        return found
+    finally:
+        await work.close()
+
+
+async def _rebuild(work: Database, index: Index, name: str, tenant_id: UUID) -> Rebuilt:
+    scope = internal(tenant_id, ACTOR)
+    await index.delete_tenant(tenant_id)
+    async with work.read(scope) as connection:
+        wanted = await documents.current_versions(connection, tenant_id)
+    ids = iter(sorted(wanted))
+    while batch := [*islice(ids, BATCH)]:
+        async with work.read(scope) as connection:
+            found = await documents.many(connection, tenant_id, batch)
+        await index.write(
+            [
+                Write(tenant_id=tenant_id, document_id=one.document_id, version=one.version, entry=one.entry())
+                for one in found
+            ]
+        )
+    async with work.read(scope) as connection:
+        there = await documents.current_versions(connection, tenant_id)
+    await index.refresh()
+    indexed = await index.versions(tenant_id)
+    return Rebuilt(name, index.level, len(indexed), checksum(indexed), checksum(there))
+
+
+def checksum(versions: Mapping[UUID, int]) -> str:
+    """One figure for which documents there are at which versions, whatever their order."""
+    lines = "\n".join(f"{document_id} {version}" for document_id, version in sorted(versions.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+async def _write(pools: Database, scope: Scope, operations: Sequence[Operation]) -> list[documents.Stored | ApiError]:
+    if not operations:
+        return []
+    async with pools.write(scope) as connection:
+        _, results = await documents.apply(connection, scope, Origin(), operations, kind="bulk")
+    return results
+
+
+@asynccontextmanager
+async def _as_owner(
+    settings: Settings, tenant: str, *, new_tenant: bool = False
+) -> AsyncIterator[tuple[asyncpg.Connection, Scope, Database]]:
+    """A transaction of the owner, the scope of a tenant, and pools of the login that answers requests."""
+    connection = await connect(settings)
+    pools = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_document")
+    try:
+        async with connection.transaction():
+            every = await tenants.every(connection)
+            if tenant not in every and new_tenant:
+                tenant_id = await tenants.create(connection, tenant)
+            else:
+                tenant_id = await tenants.find(connection, tenant)
+        async with connection.transaction():
+            yield connection, internal(tenant_id, ACTOR), pools
+    finally:
+        await pools.close()
+        await connection.close()

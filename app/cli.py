@@ -1,0 +1,288 @@
+"""The `docsearch-api` command: what its image runs, and what an operator does by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import uvloop
+
+from app import administration, process
+from app.errors import ApiError
+from app.observe import configure_logs
+from app.settings import Settings, load
+from app.store.schema import migrate as migrate_schema
+
+EPILOG: Final = """Exit codes: 0 well; 1 it could not be done; 2 wrong settings or command line; 3 the index differs
+from the database; 130 interrupted. Every option of the service is an environment variable: docs/api.md lists them."""
+
+SAMPLE: Final = "sample"
+"""The tenant that the sample is loaded for."""
+
+_T = TypeVar("_T")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Group(click.Group):
+    """A group whose errors are told in the service's own words, on stderr, with their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except ApiError as error:
+            click.secho(f"docsearch-api: {error}", fg="red", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
+def examples(*lines: str) -> Callable[[_Command], _Command]:
+    """Adds examples to the help of a command."""
+
+    def add(command: _Command) -> _Command:
+        command.__doc__ = f"{command.__doc__}\n\n    \b\n    Examples:\n" + "\n".join(f"      {one}" for one in lines)
+        return command
+
+    return add
+
+
+@click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="docsearch")
+def cli() -> None:
+    """A multi-tenant document search API.
+
+    Without a DATABASE_HOST everything is embedded: a PostgreSQL of its own under DOCSEARCH_HOME (.docsearch), its full
+    text as the index, its outbox as the queue.
+    """
+
+
+def _port(command: _Command) -> _Command:
+    return click.option("--port", type=click.IntRange(0, 65535), help="TCP port; before DOCSEARCH_PORT.")(command)
+
+
+@cli.command()
+@_port
+@click.option("--worker/--no-worker", default=None, help="Index beside it; by default only if embedded.")
+@click.option("--sample", is_flag=True, help="Load the bundled sample, and print a key for it.")
+@examples("docsearch-api serve", "docsearch-api serve --port 9000 --sample", "docsearch-api serve --no-worker")
+def serve(port: int | None, worker: bool | None, sample: bool) -> None:
+    """Answer requests. Ctrl-C, or SIGTERM, stops it once what it has begun is answered."""
+    settings = _settings(port)
+
+    async def run() -> None:
+        async with process.database_of(settings) as its:
+            address = ""
+            if sample:
+                key = await administration.sample(its, SAMPLE)
+                address = f"#key={key}"
+                click.echo(f"API key of the tenant {SAMPLE}, for a week: {key}")
+            with_worker = settings.embedded if worker is None else worker
+
+            def ready(url: str) -> None:
+                click.echo(f"Search page: {url}{address}\nAPI: {url}docs\nCtrl-C stops it.")
+
+            await process.serve(its, with_worker=with_worker, ready=ready)
+
+    _run(run())
+
+
+def _role(name: str, text: str) -> None:
+    """What the platform's pods are told to run: the name of their role."""
+
+    @cli.command(name, help=text + f"\n\n    \b\n    Examples:\n      docsearch-api {name}")
+    @_port
+    def command(port: int | None) -> None:
+        settings = _settings(port)
+        settings = (
+            settings if settings.database_user else settings.model_copy(update={"database_user": f"docsearch_{name}"})
+        )
+        _run(process.serve(settings, with_worker=False, ready=click.echo))
+
+
+_role("search", "Answer requests, as the search role of the platform.")
+_role("document", "Answer requests, as the document role of the platform.")
+
+
+@cli.command()
+@examples("docsearch-api worker")
+def worker() -> None:
+    """Bring what was written into the index, until it is stopped."""
+    settings = _settings()
+
+    async def run() -> None:
+        async with process.database_of(settings) as its:
+            await process.work(its, ready=lambda: click.echo("Working. Ctrl-C stops it."))
+
+    _run(run())
+
+
+@cli.command()
+@_port
+@examples("docsearch-api index")
+def index(port: int | None) -> None:
+    """Bring what was written into the index and answer probes, as the index role of the platform."""
+    _run(process.serve(_pod(port, "index"), with_worker=True, ready=click.echo, probes_only=True))
+
+
+@cli.command()
+@examples("docsearch-api migrate", "DATABASE_HOST=db DATABASE_USER=owner docsearch-api migrate")
+def migrate() -> None:
+    """Bring the database to the schema of this version. Safe to run again, and by two at once."""
+    settings = _settings()
+
+    async def run() -> None:
+        async with process.database_of(settings) as its:
+            # Embedded, it has just been migrated; what is applied twice is applied once.
+            applied = await migrate_schema(lambda: administration.connect(its))
+            await administration.prepare_search(its)
+            click.echo(f"Applied {', '.join(applied)}." if applied else "The schema is current.")
+
+    _run(run())
+
+
+@cli.group(cls=Group)
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+_tenant = click.option("--tenant", required=True, help="Name of the tenant.")
+
+
+@keys.command("create")
+@_tenant
+@click.option("--new-tenant", is_flag=True, help="Make the tenant, if there is none of that name.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "write", "admin"]),
+    required=True,
+    help="May be repeated.",
+)
+@click.option("--name", default="", help="What it is for.")
+@click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute.")
+@click.option("--days", type=click.IntRange(1), help="Days until it expires; by default never.")
+@examples(
+    "docsearch-api keys create --tenant acme --new-tenant --scope read --scope write",
+    "docsearch-api keys create --tenant acme --scope read --days 30 --rate-limit 600 --name website",
+)
+def create_key(
+    tenant: str, new_tenant: bool, scopes: Sequence[str], name: str, rate_limit: int | None, days: int | None
+) -> None:
+    """Make a key, and print it: it is shown once."""
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    key, its = _administrate(
+        lambda settings: administration.create_key(
+            settings,
+            tenant,
+            new_tenant=new_tenant,
+            scopes=scopes,
+            name=name,
+            rate_limit=rate_limit,
+            expires_at=expires,
+        )
+    )
+    click.echo(key)
+    click.echo(f"{its.prefix}: {', '.join(its.scopes)}; expires {its.expires_at or 'never'}", err=True)
+
+
+@keys.command("list")
+@_tenant
+@examples("docsearch-api keys list --tenant acme")
+def list_keys(tenant: str) -> None:
+    """List a tenant's keys: never the keys themselves."""
+    for one in _administrate(lambda settings: administration.list_keys(settings, tenant)):
+        state = "active" if one.is_active else "revoked"
+        used = f"{one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never used"
+        click.echo(f"{one.prefix}  {state:8} {','.join(one.scopes):16} {used:17} {one.name}")
+
+
+@keys.command("revoke")
+@_tenant
+@click.argument("prefix")
+@examples("docsearch-api keys revoke --tenant acme abcdefghijkl")
+def revoke_key(tenant: str, prefix: str) -> None:
+    """End a key, by the PREFIX that the list shows. It opens nothing after 10 s."""
+    gone = _administrate(lambda settings: administration.revoke_key(settings, tenant, prefix))
+    click.echo(f"{gone.prefix} is revoked.")
+
+
+@cli.command()
+@_tenant
+@click.option("--new-tenant", is_flag=True, help="Make the tenant, if there is none of that name.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@examples("docsearch-api load --tenant acme documents.ndjson", "zcat *.gz | docsearch-api load --tenant acme -")
+def load_documents(tenant: str, new_tenant: bool, file: Path) -> None:
+    """Load documents from FILE, a JSON object per line, as a bulk request has them; - reads what is piped in.
+
+    A line that cannot be loaded is told with its number, and the others go on.
+    """
+    with click.open_file(str(file), "rb") as lines:
+        done, failed = _administrate(
+            lambda settings: administration.load(
+                settings, tenant, lines, new_tenant=new_tenant, tell=lambda text: click.echo(text, err=True)
+            )
+        )
+    click.echo(f"Loaded {done:,} documents, {failed:,} failed.")
+    if failed:
+        sys.exit(1)
+
+
+load_documents.name = "load"
+cli.commands["load"] = cli.commands.pop("load-documents")
+
+
+@cli.command("rebuild-index")
+@click.option("--tenant", help="Only this one; by default all.")
+@examples("docsearch-api rebuild-index", "docsearch-api rebuild-index --tenant acme")
+def rebuild_index(tenant: str | None) -> None:
+    """Make the index again from the database, and compare the two: counts and checksums per tenant."""
+    differ = False
+    for found in _administrate(lambda settings: administration.rebuild(settings, tenant)):
+        differ |= not found.equal
+        state = "equal" if found.equal else f"DIFFERS: the database has {found.database_checksum}"
+        click.echo(f"{found.tenant}: {found.documents:,} documents in {found.level}, {found.index_checksum} {state}")
+    if differ:
+        sys.exit(3)
+
+
+def main() -> None:
+    """The command."""
+    cli()
+
+
+def _settings(port: int | None = None) -> Settings:
+    settings = load() if port is None else load(port=port)
+    configure_logs(settings)
+    return settings
+
+
+def _pod(port: int | None, role: str) -> Settings:
+    """A pod of the platform: behind its load balancer, and logged in as its role."""
+    settings = _settings(port)
+    user = settings.database_user or f"docsearch_{role}"
+    return settings.model_copy(update={"database_user": user, "trust_forwarded": True})
+
+
+def _administrate(act: Callable[[Settings], Coroutine[Any, Any, _T]]) -> _T:
+    settings = _settings()
+
+    async def run() -> _T:
+        async with process.database_of(settings) as its:
+            return await act(its)
+
+    return _run(run())
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+__all__ = ["cli", "main"]

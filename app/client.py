@@ -1,0 +1,229 @@
+"""A typed client of the API.
+
+    with Client("http://127.0.0.1:8080", "dsk_...") as docsearch:
+        written = docsearch.add(Document(title="Green tea", content="Steam the leaves."))
+        docsearch.wait(written.task_id)
+        for hit in docsearch.search(SearchRequest(q="leaf", facets=("tags",))).hits:
+            print(hit.fields["title"])
+
+What the API refuses is raised as `ProblemError`. What may work another time (429, 503, no answer) is tried again,
+at most three times, after what ``Retry-After`` says, or with full jitter.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import httpx
+import msgspec
+
+from app.document import Document
+from app.http.administration import NewToken, TokenRequest, Whoami
+from app.http.documents import Accepted, BulkAnswer, Line, Versions
+from app.http.searches import MultiAnswer, MultiRequest, SearchAnswer, Suggestions
+from app.index.model import Filter, Hit
+from app.search.parse import SearchRequest
+from app.store.documents import Found
+from app.store.tasks import State, Task
+
+__all__ = ["Client", "Document", "Line", "ProblemError", "SearchRequest", "State"]
+
+ATTEMPTS: Final = 3
+FIRST_DELAY: Final = 0.2
+LAST_DELAY: Final = 10.0
+"""Between attempts: a random time up to 0.2 s, 0.4 s, ...; never longer than 10 s."""
+
+_AGAIN: Final = frozenset({429, 503})
+
+_T = TypeVar("_T")
+
+
+class ProblemError(Exception):
+    """What the API refused.
+
+    Attributes:
+        status: The HTTP status.
+        code: What kind of problem it is, such as ``precondition-failed``.
+        detail: What is wrong, and why.
+        remedy: What to do about it.
+        pointer: Where in the request.
+        correlation_id: Finds the log lines of the request.
+    """
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        self.status = status
+        self.code: str = body.get("code", "unknown")
+        self.detail: str = body.get("detail", f"HTTP {status}")
+        self.remedy: str = body.get("remedy", "")
+        self.pointer: str = body.get("pointer", "")
+        self.correlation_id: str = body.get("correlation_id", "")
+        super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+class Client:
+    """A client, for one key or token. It keeps connections open; close it, or use it in a ``with``.
+
+    Args:
+        url: Where the API is.
+        credential: An API key or a tenant token.
+        timeout: For each attempt, s.
+        transport: Carries requests instead of the network.
+    """
+
+    def __init__(
+        self, url: str, credential: str, *, timeout: float = 15.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        headers = {"authorization": f"Bearer {credential}", "user-agent": "docsearch-client"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of connections."""
+        self._http.close()
+
+    def search(self, request: SearchRequest) -> SearchAnswer:
+        """Searches: one page."""
+        return self._ask("POST", "/v1/search", SearchAnswer, body=request)
+
+    def hits(self, request: SearchRequest) -> Iterator[Hit]:
+        """Searches, page after page, to the end."""
+        while True:
+            answer = self.search(request)
+            yield from answer.hits
+            if not answer.next:
+                return
+            request = msgspec.structs.replace(request, cursor=answer.next, offset=0)
+
+    def multi_search(self, *requests: SearchRequest) -> MultiAnswer:
+        """Carries out several searches at once."""
+        return self._ask("POST", "/v1/multi-search", MultiAnswer, body=MultiRequest(requests))
+
+    def suggest(self, prefix: str, size: int = 5) -> Suggestions:
+        """Completes what is being typed."""
+        return self._ask("GET", "/v1/suggest", Suggestions, params={"q": prefix, "size": size})
+
+    def add(self, document: Document) -> Accepted:
+        """Adds a document, unless the same one is there: so it may be tried again."""
+        return self._ask("POST", "/v1/documents", Accepted, body=document)
+
+    def put(self, document_id: UUID, document: Document, *, version: int | None = None) -> Accepted:
+        """Replaces a document, or adds it under this id.
+
+        Args:
+            document_id: Which.
+            document: What it becomes.
+            version: The version that it must have.
+        """
+        return self._ask("PUT", f"/v1/documents/{document_id}", Accepted, body=document, version=version)
+
+    def patch(self, document_id: UUID, changes: dict[str, Any], *, version: int | None = None) -> Accepted:
+        """Changes some of a document."""
+        return self._ask("PATCH", f"/v1/documents/{document_id}", Accepted, body=changes, version=version)
+
+    def delete(self, document_id: UUID, *, version: int | None = None) -> Accepted:
+        """Deletes a document."""
+        return self._ask("DELETE", f"/v1/documents/{document_id}", Accepted, version=version)
+
+    def get(self, document_id: UUID) -> Found:
+        """Reads a document."""
+        return self._ask("GET", f"/v1/documents/{document_id}", Found)
+
+    def versions(self, document_id: UUID) -> Versions:
+        """Reads the versions of a document that were replaced."""
+        return self._ask("GET", f"/v1/documents/{document_id}/versions", Versions)
+
+    def bulk(self, lines: Iterable[Line]) -> BulkAnswer:
+        """Writes many documents at once."""
+        body = b"\n".join(msgspec.json.encode(line) for line in lines)
+        return self._ask("POST", "/v1/documents/bulk", BulkAnswer, body=body, media="application/x-ndjson")
+
+    def task(self, task_id: UUID) -> Task:
+        """Where a task is."""
+        return self._ask("GET", f"/v1/tasks/{task_id}", Task)
+
+    def wait(self, task_id: UUID | None, seconds: float = 60.0) -> Task | None:
+        """Waits until a task has ended.
+
+        Args:
+            task_id: The task; None, as a write without effect has it, is no wait.
+            seconds: At most so long, s.
+
+        Raises:
+            TimeoutError: It has not ended by then.
+        """
+        if task_id is None:
+            return None
+        end, pause = time.monotonic() + seconds, 0.05
+        while True:
+            task = self.task(task_id)
+            if task.state not in (State.ENQUEUED, State.PROCESSING):
+                return task
+            if time.monotonic() >= end:
+                raise TimeoutError(f"task {task_id} is {task.state} after {seconds:g} s")
+            time.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    def token(self, subject: str, filters: tuple[Filter, ...] = (), seconds: int = 900) -> NewToken:
+        """Makes a short-lived token that is bound to filters."""
+        return self._ask("POST", "/v1/tokens", NewToken, body=TokenRequest(subject, filters, seconds))
+
+    def whoami(self) -> Whoami:
+        """For whom the credential is."""
+        return self._ask("GET", "/v1/me", Whoami)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[_T],
+        *,
+        body: Any = None,
+        params: dict[str, Any] | None = None,
+        version: int | None = None,
+        media: str = "application/json",
+    ) -> _T:
+        content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"content-type": media} if content is not None else {}
+        if version is not None:
+            headers["if-match"] = f'"{version}"'
+        # With a version a second attempt would find that the first one was carried out.
+        attempts = 1 if version is not None else ATTEMPTS
+        for attempt in range(attempts):
+            last = attempt == attempts - 1
+            try:
+                answer = self._http.request(method, path, content=content, headers=headers, params=params)
+            except httpx.TransportError:
+                if last:
+                    raise
+                _pause(attempt, None)
+                continue
+            if answer.status_code in _AGAIN and not last:
+                _pause(attempt, answer.headers.get("retry-after"))
+                continue
+            break
+        if answer.is_success:
+            return msgspec.json.decode(answer.content, type=kind)
+        try:
+            problem = msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.DecodeError:
+            problem = {}
+        raise ProblemError(answer.status_code, problem)
+
+
+def _pause(attempt: int, retry_after: str | None) -> None:
+    if retry_after and retry_after.isdecimal():
+        time.sleep(min(float(retry_after), LAST_DELAY))
+    else:
+        time.sleep(random.uniform(0, min(FIRST_DELAY * 2**attempt, LAST_DELAY)))  # noqa: S311 - spreads load

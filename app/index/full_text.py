@@ -1,0 +1,325 @@
+"""PostgreSQL's full text as an index: the engine of the embedded default, and what searches fall back on elsewhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from app.index.full_text_query import Plan, plan_search
+from app.index.model import (
+    Bucket,
+    Facet,
+    Health,
+    Highlight,
+    Hit,
+    Outcome,
+    Prefix,
+    Query,
+    Result,
+    Suggestion,
+    Write,
+    Written,
+)
+from app.index.words import MAX_VARIANTS, Lookup, Variants, distance, edits, split, words_of
+from app.store.database import Connection, Database
+from app.tenancy import ScopedQuery, ScopedSuggest, internal
+
+MAX_CANDIDATES: Final = 20_000
+"""Words of the vocabulary that a misspelt one is compared with, the most frequent first."""
+
+_STEM: Final = "coalesce((ts_lexize('english_stem', {0}))[1], {0})"
+
+_ACTOR: Final = "full_text"
+
+_REFUSED: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+"""What PostgreSQL says of a document that it will never index, such as one with more than 1 MiB of different words."""
+
+_UPSERT: Final = f"""
+WITH old AS (
+    SELECT document_id, words FROM full_text WHERE tenant_id = $1 AND document_id = ANY($2::uuid[])
+), new AS (
+    INSERT INTO full_text (tenant_id, document_id, version, deleted, words, title, author, language, tags, metadata,
+                           created_at, published_at, updated_at)
+    SELECT $1, document_id, version, deleted,
+           CASE WHEN deleted THEN ''::tsvector ELSE
+               setweight(to_tsvector('simple', title), 'A') || to_tsvector('simple', content)
+               || array_to_tsvector(ARRAY[tenant_lexeme($1)]) END,
+           title, author, language, ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb,
+           created_at, published_at, updated_at
+    FROM unnest($2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                $10::text[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
+        AS given (document_id, version, deleted, title, content, author, language, tags, metadata, created_at,
+                  published_at, updated_at)
+    ON CONFLICT (tenant_id, document_id) DO UPDATE SET
+        version = excluded.version, deleted = excluded.deleted, words = excluded.words, title = excluded.title,
+        author = excluded.author, language = excluded.language, tags = excluded.tags, metadata = excluded.metadata,
+        created_at = excluded.created_at, published_at = excluded.published_at, updated_at = excluded.updated_at
+    WHERE full_text.version < excluded.version
+    RETURNING document_id, words
+), delta AS (
+    SELECT word, sum(change) AS change FROM (
+        SELECT unnest(tsvector_to_array(words)) AS word, 1 AS change FROM new
+        UNION ALL
+        SELECT unnest(tsvector_to_array(old.words)), -1 FROM old JOIN new USING (document_id)
+    ) AS changes WHERE word <> tenant_lexeme($1) AND length(word) <= 64 GROUP BY word HAVING sum(change) <> 0
+), counted AS (
+    INSERT INTO vocabulary (tenant_id, word, stem, documents)
+    SELECT $1, word, {_STEM.format("word")}, change FROM delta
+    ON CONFLICT (tenant_id, word) DO UPDATE SET documents = vocabulary.documents + excluded.documents
+)
+SELECT (SELECT array_agg(document_id) FROM new) AS applied,
+       (SELECT array_agg(word) FROM delta WHERE change < 0) AS rarer
+"""
+
+
+class FullText:
+    """PostgreSQL's full text.
+
+    Args:
+        reader: Pools of a login that answers requests.
+        writer: Pools of the worker's login; None in a process that only searches.
+    """
+
+    level = "full_text"
+
+    def __init__(self, reader: Database, writer: Database | None = None) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def search(self, query: ScopedQuery) -> Result:
+        """Finds documents of one tenant."""
+        asked = query.query
+        async with self._reader.read(internal(query.tenant_id, _ACTOR), replica=True) as connection:
+            variants, corrected = await _look_up(connection, [*words_of(asked.clause)])
+            plan = plan_search(query, variants)
+            row = await connection.fetchrow(plan.statement, *plan.parameters)
+        assert row is not None
+        return Result(
+            total=row["total"],
+            exact=True,
+            hits=[_hit(found, asked) for found in row["hits"]],
+            facets=[_facet(request.field, row[f"facet_{at}"]) for at, request in enumerate(asked.facets)],
+            corrected=corrected,
+        )
+
+    async def suggest(self, suggest: ScopedSuggest) -> Sequence[Suggestion]:
+        """Completes what is being typed: by words of the vocabulary, then by titles that hold the words.
+
+        The vocabulary is made of all documents of a tenant, so whoever may see only some of them gets titles alone.
+        """
+        asked = suggest.suggest
+        words = split(asked.prefix)
+        if not words:
+            return ()
+        scope = internal(suggest.tenant_id, _ACTOR)
+        async with self._reader.read(scope, replica=True) as connection:
+            found: list[Suggestion] = []
+            if not suggest.forced:
+                rows = await connection.fetch(
+                    """
+                    SELECT word FROM vocabulary
+                    WHERE tenant_id = current_tenant() AND word ^@ $1 AND documents > 0
+                    ORDER BY documents DESC, word LIMIT $2
+                    """,
+                    words[-1],
+                    asked.size,
+                )
+                found += [Suggestion(" ".join((*words[:-1], row["word"])), "word") for row in rows]
+            titles = await self._titles(connection, suggest)
+        return _both(found, titles, asked.size)
+
+    async def _titles(self, connection: Connection, suggest: ScopedSuggest) -> list[Suggestion]:
+        asked = suggest.suggest
+        scope = internal(suggest.tenant_id, _ACTOR)
+        clause = Prefix(asked.prefix, fields=("title",))
+        query = scope.query(Query(clause=clause, filters=suggest.forced, fields=("title",), size=asked.size))
+        plan = plan_search(query, {})
+        row = await connection.fetchrow(plan.statement, *plan.parameters)
+        assert row is not None
+        return [Suggestion(hit["title"], "title", UUID(hit["document_id"])) for hit in row["hits"]]
+
+    async def write(self, batch: Sequence[Write]) -> Sequence[Written]:
+        """Writes a batch, tenant by tenant, each in a transaction of its own."""
+        newest: dict[tuple[UUID, UUID], Write] = {}
+        for write in batch:
+            key = write.tenant_id, write.document_id
+            if key not in newest or newest[key].version < write.version:
+                newest[key] = write
+        outcomes: dict[int, Written] = {}
+        by_tenant: dict[UUID, list[Write]] = {}
+        for write in newest.values():
+            by_tenant.setdefault(write.tenant_id, []).append(write)
+        for tenant_id, writes in by_tenant.items():
+            for written in await self._write(tenant_id, writes):
+                outcomes[id(written.write)] = written
+        stale = Outcome.STALE
+        return [outcomes.get(id(write)) or Written(write, stale, "a newer version came with it") for write in batch]
+
+    async def _write(self, tenant_id: UUID, writes: Sequence[Write]) -> list[Written]:
+        assert self._writer is not None, "a process that writes has the worker's login"
+        try:
+            async with self._writer.write(internal(tenant_id, _ACTOR)) as connection:
+                applied = await _upsert(connection, tenant_id, writes)
+        except _REFUSED as error:
+            if len(writes) == 1:
+                return [Written(writes[0], Outcome.REFUSED, str(error))]
+            # One of them is at fault: halves, until it stands alone and the others are in.
+            half = len(writes) // 2
+            return [*await self._write(tenant_id, writes[:half]), *await self._write(tenant_id, writes[half:])]
+        return [Written(write, Outcome.APPLIED if write.document_id in applied else Outcome.STALE) for write in writes]
+
+    async def delete_tenant(self, tenant_id: UUID) -> int:
+        """Takes everything of a tenant out."""
+        assert self._writer is not None, "a process that writes has the worker's login"
+        async with self._writer.write(internal(tenant_id, _ACTOR)) as connection:
+            await connection.execute("DELETE FROM vocabulary WHERE tenant_id = $1", tenant_id)
+            gone = await connection.fetch(
+                "DELETE FROM full_text WHERE tenant_id = $1 RETURNING deleted AS was_deleted", tenant_id
+            )
+        return sum(not row["was_deleted"] for row in gone)
+
+    async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
+        """Version by document of all that is in the index."""
+        async with self._reader.read(internal(tenant_id, _ACTOR)) as connection:
+            rows = await connection.fetch(
+                "SELECT document_id, version FROM full_text WHERE tenant_id = $1 AND NOT deleted", tenant_id
+            )
+        return {row["document_id"]: row["version"] for row in rows}
+
+    async def refresh(self) -> None:
+        """Nothing to do: what is committed is visible."""
+
+    async def health(self) -> Health:
+        """As well as PostgreSQL."""
+        found = await self._reader.health()
+        return Health(found.ok, {"kind": "full_text"}, found.reason)
+
+    async def close(self) -> None:
+        """The pools are not its own."""
+
+
+async def _upsert(connection: Connection, tenant_id: UUID, writes: Sequence[Write]) -> set[UUID]:
+    # One writer per tenant: the counts of the vocabulary are differences to what was there.
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch index {tenant_id}")
+    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    entries = [write.entry for write in writes]
+    row = await connection.fetchrow(
+        _UPSERT,
+        tenant_id,
+        [write.document_id for write in writes],
+        [write.version for write in writes],
+        [entry is None for entry in entries],
+        [entry.title if entry else "" for entry in entries],
+        [entry.content if entry else "" for entry in entries],
+        [entry.author if entry else "" for entry in entries],
+        [entry.language if entry else "" for entry in entries],
+        # As text: a list of lists would be taken for an array of two dimensions.
+        [_json(entry.tags if entry else ()) for entry in entries],
+        [_json(dict(entry.metadata) if entry else {}) for entry in entries],
+        [entry.created_at if entry else epoch for entry in entries],
+        [entry.published_at if entry else epoch for entry in entries],
+        [entry.updated_at if entry else epoch for entry in entries],
+    )
+    assert row is not None
+    if row["rarer"]:
+        await connection.execute(
+            "DELETE FROM vocabulary WHERE tenant_id = $1 AND word = ANY($2) AND documents <= 0", tenant_id, row["rarer"]
+        )
+    return {*(row["applied"] or ())}
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+async def _look_up(connection: Connection, lookups: Sequence[Lookup]) -> tuple[Variants, dict[str, list[str]]]:
+    """What the words of a query may also be, and what was taken for misspelt."""
+    found: dict[Lookup, tuple[str, ...]] = {}
+    whole = [lookup for lookup in lookups if not lookup.prefix]
+    words = sorted({lookup.word for lookup in whole})
+    if not words:
+        return found, {}
+    stems: dict[str, list[str]] = {word: [] for word in words}
+    for row in await connection.fetch(
+        f"""
+        SELECT asked.word AS asked, near.word FROM unnest($1::text[]) AS asked (word),
+        LATERAL (
+            SELECT word, documents FROM vocabulary
+            WHERE tenant_id = current_tenant() AND stem = {_STEM.format("asked.word")} AND documents > 0
+            ORDER BY documents DESC, word LIMIT {MAX_VARIANTS}
+        ) AS near
+        """,
+        words,
+    ):
+        stems[row["asked"]].append(row["word"])
+    synonyms: dict[str, list[str]] = {}
+    if any(lookup.synonyms for lookup in whole):
+        for row in await connection.fetch(
+            "SELECT word, alternatives FROM synonyms WHERE tenant_id = current_tenant() AND word = ANY($1)", words
+        ):
+            synonyms[row["word"]] = row["alternatives"]
+    corrected: dict[str, list[str]] = {}
+    for lookup in whole:
+        variants = list(stems[lookup.word])
+        if lookup.synonyms:
+            variants += synonyms.get(lookup.word, [])
+        if not variants and lookup.fuzzy and edits(lookup.word):
+            variants = corrected[lookup.word] = await _near(connection, lookup.word)
+        found[lookup] = tuple(variants)
+    return found, {word: near for word, near in corrected.items() if near}
+
+
+async def _near(connection: Connection, word: str) -> list[str]:
+    """Words of the vocabulary that a word may be a misspelling of, the nearest first; the first letter is right."""
+    most = edits(word)
+    rows = await connection.fetch(
+        """
+        SELECT word, documents FROM vocabulary
+        WHERE tenant_id = current_tenant() AND word ^@ $1 AND length(word) BETWEEN $2 AND $3 AND documents > 0
+        ORDER BY documents DESC LIMIT $4
+        """,
+        word[0],
+        len(word) - most,
+        len(word) + most,
+        MAX_CANDIDATES,
+    )
+    ranked = [(distance(word, row["word"], most), -row["documents"], row["word"]) for row in rows]
+    return [near for edits_, _, near in sorted(ranked) if edits_ <= most][:MAX_VARIANTS]
+
+
+def _both(words: list[Suggestion], titles: list[Suggestion], size: int) -> list[Suggestion]:
+    """Words first, but never so many that no title is seen."""
+    kept = max(1, size - max(1, size // 2)) if titles else size
+    return [*words[:kept], *titles][:size]
+
+
+def _hit(row: Mapping[str, Any], query: Query) -> Hit:
+    fields = {name: row[name] for name in query.fields}
+    score = float(row["score"])
+    position = tuple(score if one.field == "score" else row[f"sort_{one.field}"] for one in query.sort)
+    marks = query.highlight
+    highlights = {
+        field: pieces
+        for field in (marks.fields if marks else ())
+        if marks and (pieces := _pieces(row[f"marked_{field}"], marks))
+    }
+    return Hit(UUID(row["document_id"]), score, row["version"], fields, highlights, position)
+
+
+def _pieces(marked: str, marks: Highlight) -> list[str]:
+    """What ts_headline marked, safe to put into a page: only the marks are not escaped."""
+    pieces = [piece for piece in marked.split(Plan.BETWEEN) if Plan.OPEN in piece]
+    return [
+        html.escape(piece).replace(Plan.OPEN, marks.pre).replace(Plan.CLOSE, marks.post)
+        for piece in pieces[: marks.fragments]
+    ]
+
+
+def _facet(field: str, found: Mapping[str, Any]) -> Facet:
+    buckets = [Bucket(value, number) for value, number in found["buckets"]]
+    return Facet(field, buckets, found["all"] - sum(bucket.count for bucket in buckets))

@@ -1,0 +1,181 @@
+"""How indexes of OpenSearch are laid out: their settings and fields, tiers of tenants, the policy of their age. Pure.
+
+Small tenants share an index; a tenant that has outgrown it gets one of its own with more shards. Whatever index holds a
+tenant, it is read and written by one alias of the tier, so that a move is one change of aliases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+PREFIX: Final = "docsearch"
+
+GIB: Final = 2**30
+
+SHARD_BYTES: Final = 30 * GIB
+"""A shard that is searched has 10 to 30 GiB (Amazon OpenSearch Service Lens, AOSPERF01-BP01)."""
+
+MILLION: Final = 1_000_000
+
+SCHEMA: Final = 1
+"""Of the fields below: an index of another number has to be filled again."""
+
+REFRESH_SECONDS: Final = 30
+"""What was written can be found after so long (requirement, section 5)."""
+
+
+class Tier(StrEnum):
+    """How large a tenant is (requirement, section 1)."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a tenant's documents are.
+
+    Attributes:
+        tier: Its tier.
+        alias: What is read and written.
+        primaries: Primary shards of the index behind it.
+        routing: What its documents are put on a shard by: of a shared index one tenant needs one shard, of its own all.
+    """
+
+    tier: Tier
+    alias: str
+    primaries: int
+    routing: str | None = None
+
+
+def tier_of(documents: int, size_bytes: int) -> Tier:
+    """The tier of a tenant: by its bytes, with the requirement's counts of documents as a ceiling.
+
+    Args:
+        documents: How many it has.
+        size_bytes: What they take in an index, bytes.
+    """
+    if documents > 10 * MILLION or size_bytes > 6 * SHARD_BYTES:
+        return Tier.LARGE
+    if documents >= MILLION or size_bytes > 3 * SHARD_BYTES:
+        return Tier.MEDIUM
+    return Tier.SMALL
+
+
+def layout_of(tier: Tier, tenant_id: UUID, size_bytes: int = 0, *, prefix: str = PREFIX) -> Layout:
+    """Where a tenant of a tier is: 3 primaries that the small ones share, 6, or 12 and more, one per 30 GiB."""
+    if tier is Tier.SMALL:
+        return Layout(tier, f"{prefix}-small", 3, str(tenant_id))
+    alias = f"{prefix}-tenant-{tenant_id}"
+    if tier is Tier.MEDIUM:
+        return Layout(tier, alias, 6)
+    return Layout(tier, alias, max(12, -(-size_bytes // SHARD_BYTES)))
+
+
+def first_index(alias: str) -> str:
+    """The first index behind an alias."""
+    return f"{alias}-{SCHEMA}-000001"
+
+
+def next_index(index: str) -> str:
+    """The index that takes another one's place."""
+    name, _, number = index.rpartition("-")
+    return f"{name.rpartition('-')[0]}-{SCHEMA}-{int(number) + 1:06}"
+
+
+def settings(primaries: int, *, replicas: int = 2, refresh_seconds: int = REFRESH_SECONDS) -> dict[str, Any]:
+    """Settings of an index (requirement, sections 1 and 5)."""
+    return {
+        "number_of_shards": primaries,
+        "number_of_replicas": replicas,
+        "refresh_interval": f"{refresh_seconds}s",
+        "codec": "best_compression",
+        "queries.cache.enabled": True,
+        "max_result_window": 10_000,
+        # What was deleted stays as a document that says so, for good; what is erased may come back as of any version.
+        "gc_deletes": "0s",
+        "analysis": {
+            "filter": {"english_stem": {"type": "stemmer", "language": "english"}},
+            "analyzer": {
+                "words": {"type": "custom", "tokenizer": "standard", "filter": ["lowercase", "english_stem"]},
+                "exact": {"type": "custom", "tokenizer": "standard", "filter": ["lowercase"]},
+            },
+        },
+    }
+
+
+def mappings() -> dict[str, Any]:
+    """Fields of an index. A field that is not here is refused, metadata is flattened into names and values."""
+    text: dict[str, Any] = {
+        "type": "text",
+        "analyzer": "words",
+        "index_options": "offsets",
+        "fields": {"exact": {"type": "text", "analyzer": "exact", "index_options": "offsets"}},
+    }
+    keyword = {"type": "keyword"}
+    return {
+        "dynamic": "strict",
+        "properties": {
+            "tenant_id": keyword,
+            "document_id": keyword,
+            "version": {"type": "long"},
+            "deleted": {"type": "boolean"},
+            "title": {**text, "fields": {**text["fields"], "sort": {"type": "keyword", "ignore_above": 1000}}},
+            "content": text,
+            "snippet": {"type": "keyword", "index": False, "doc_values": False},
+            "author": keyword,
+            "language": keyword,
+            "tags": keyword,
+            # As it was sent, to give back; what is searched is below.
+            "metadata": {"type": "object", "enabled": False},
+            # KEY=VALUE: what a name holds, without a field for each name of each tenant.
+            "metadata_terms": keyword,
+            "metadata_names": keyword,
+            "metadata_numbers": {
+                "type": "nested",
+                "properties": {"name": keyword, "value": {"type": "double"}},
+            },
+            **{name: {"type": "date"} for name in ("created_at", "published_at", "updated_at")},
+        },
+    }
+
+
+def template(*, prefix: str = PREFIX, replicas: int = 2, refresh_seconds: int = REFRESH_SECONDS) -> dict[str, Any]:
+    """What an index gets that is made by its name alone."""
+    found = settings(3, replicas=replicas, refresh_seconds=refresh_seconds)
+    return {
+        "index_patterns": [f"{prefix}-*"],
+        "priority": 100,
+        "template": {"settings": found, "mappings": mappings()},
+        "_meta": {"schema": SCHEMA},
+    }
+
+
+def policy() -> dict[str, Any]:
+    """The policy of index state management (requirement, section 1): hot, warm at 30 d, cold at 90 d, deleted at 2 y.
+
+    It is for indexes that are only added to and age as a whole, ``docsearch-archive-*``. An index that documents are
+    changed in is never deleted by its age: what is too old there is deleted document by document.
+    """
+
+    def state(name: str, actions: list[dict[str, Any]], after: str, following: str) -> dict[str, Any]:
+        move = [{"state_name": following, "conditions": {"min_index_age": after}}] if following else []
+        return {"name": name, "actions": actions, "transitions": move}
+
+    return {
+        "policy": {
+            "description": "docsearch: from hot to cold, and deleted after two years",
+            "default_state": "hot",
+            "states": [
+                state("hot", [], "30d", "warm"),
+                state("warm", [{"force_merge": {"max_num_segments": 1}}], "90d", "cold"),
+                state("cold", [{"snapshot": {"repository": "s3_repository", "snapshot": PREFIX}}], "730d", "delete"),
+                state("delete", [{"delete": {}}], "", ""),
+            ],
+            "ism_template": [{"index_patterns": [f"{PREFIX}-archive-*"], "priority": 100}],
+        }
+    }

@@ -1,0 +1,171 @@
+"""From a clause to PostgreSQL's ``tsquery``: the words that it needs looked up, and the query that comes of them. Pure.
+
+The full-text index holds words as they are written. What else a word may be comes from the tenant's vocabulary, in one
+query for all words of a clause: other endings of its stem, words that it may be a misspelling of, words that it begins,
+and its synonyms. `words_of` says what to look up, `compile_clause` puts the findings together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+from uuid import UUID
+
+from app.errors import InvalidQueryError
+from app.index.model import Bool, Clause, Everything, Match, Phrase, Prefix
+
+WORD: Final = re.compile(r"\w[\w'\u2019.@/&+-]*")
+"""What a word of a query is: PostgreSQL's parser takes it apart in the same way as the text."""
+
+LABELS: Final = {"title": "A", "content": "D"}
+"""The weight that a field's words have in the index: a query for one field asks for its label."""
+
+MAX_VARIANTS: Final = 50
+"""Words that one word of a query becomes, at most: the most frequent of the vocabulary."""
+
+MAX_COMBINATIONS: Final = 100
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A word to look up.
+
+    Attributes:
+        word: The word, in lower case.
+        prefix: Whether it may go on.
+        fuzzy: Whether it may be misspelt.
+        synonyms: Whether the tenant's synonyms count.
+    """
+
+    word: str
+    prefix: bool = False
+    fuzzy: bool = False
+    synonyms: bool = False
+
+
+Variants = Mapping[Lookup, tuple[str, ...]]
+"""What was found for each word; the word itself need not be among them."""
+
+
+def split(text: str) -> list[str]:
+    """The words of a text, in lower case and without the punctuation behind them."""
+    return [found.rstrip("'\u2019.@/&+-").lower() for found in WORD.findall(text)]
+
+
+def words_of(clause: Clause) -> Iterator[Lookup]:
+    """The words of a clause that are to be looked up."""
+    if isinstance(clause, Match):
+        for word in split(clause.text):
+            yield Lookup(word, fuzzy=clause.fuzzy == "auto", synonyms=clause.synonyms)
+    elif isinstance(clause, Prefix):
+        *before, last = split(clause.text) or [""]
+        yield from (Lookup(word) for word in before)
+        if last:
+            yield Lookup(last, prefix=True)
+    elif isinstance(clause, Bool):
+        for part in (*clause.must, *clause.should, *clause.must_not):
+            yield from words_of(part)
+
+
+def compile_clause(clause: Clause, variants: Variants, tenant_id: UUID) -> str:
+    """The text of the ``tsquery`` of a clause.
+
+    Args:
+        clause: The clause.
+        variants: What was found for its words.
+        tenant_id: Every document of it has one lexeme in common: what matches everything.
+
+    Raises:
+        InvalidQueryError: ``minimum_should_match`` of so many clauses cannot be written out.
+    """
+    everything = quoted(f"t{tenant_id.hex}")
+
+    def build(part: Clause) -> str:
+        if isinstance(part, Everything):
+            return everything
+        if isinstance(part, Bool):
+            return combine(part)
+        label = _label(part.fields)
+        if isinstance(part, Phrase):
+            words = [quoted(word) + label for word in split(part.text)]
+            return f"({' <-> '.join(words)})" if words else f"!{everything}"
+        lookups = [*words_of(part)]
+        if not lookups:
+            return f"!{everything}"
+        operator = " | " if isinstance(part, Match) and part.operator == "or" else " & "
+        return f"({operator.join(_word(lookup, variants.get(lookup, ()), label) for lookup in lookups)})"
+
+    def combine(part: Bool) -> str:
+        should = [build(one) for one in part.should]
+        all_of = [*(build(one) for one in part.must), *(f"!{build(one)}" for one in part.must_not)]
+        if part.needed:
+            all_of.append(_at_least(part.needed, should, everything))
+        elif should:
+            # They need not match, but raise the rank of what has them: everything, with or without.
+            all_of.append(f"({everything} | {' | '.join(should)})")
+        return f"({' & '.join(all_of)})" if all_of else everything
+
+    return build(clause)
+
+
+def quoted(word: str) -> str:
+    """A word as a literal of ``to_tsquery``: nothing in it is an operator."""
+    return "'" + word.replace("\\", "").replace("'", "''") + "'"
+
+
+def distance(one: str, other: str, most: int) -> int:
+    """The edits between two words: letters inserted, deleted or replaced, or neighbours swapped; above ``most``: more.
+
+    The optimal string alignment distance, which is what Lucene's automata count with transpositions.
+    """
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, left in enumerate(one, 1):
+        earlier, before, row = before, row, [i]
+        for j, right in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (left != right))
+            if i > 1 and j > 1 and left == other[j - 2] and one[i - 2] == right:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+    return row[-1]
+
+
+def edits(word: str) -> int:
+    """The edits that a misspelt word may have: none up to 2 letters, one up to 5, two from there."""
+    return 0 if len(word) <= 2 else 1 if len(word) <= 5 else 2
+
+
+def _word(lookup: Lookup, variants: tuple[str, ...], label: str) -> str:
+    words = dict.fromkeys((lookup.word, *variants))
+    # What the vocabulary knows of a prefix is a part of it: the words that go on are matched as such.
+    texts = [quoted(word) + (_prefix(label) if lookup.prefix and word == lookup.word else label) for word in words]
+    return f"({' | '.join(texts)})" if len(texts) > 1 else texts[0]
+
+
+def _prefix(label: str) -> str:
+    return f":*{label.removeprefix(':')}"
+
+
+def _label(fields: tuple[str, ...]) -> str:
+    labels = sorted(LABELS[field] for field in fields)
+    return "" if len(labels) == len(LABELS) else f":{''.join(labels)}"
+
+
+def _at_least(needed: int, clauses: list[str], everything: str) -> str:
+    if needed > len(clauses):
+        return f"!{everything}"
+    chosen = [*combinations(clauses, needed)]
+    if len(chosen) > MAX_COMBINATIONS:
+        raise InvalidQueryError(
+            f"minimum_should_match is {needed} of {len(clauses)} clauses",
+            why=f"that is {len(chosen):,} combinations, and {MAX_COMBINATIONS} can be written out",
+            remedy="Use fewer clauses",
+        )
+    return "(" + " | ".join(f"({' & '.join(one)})" for one in chosen) + ")"

@@ -1,0 +1,161 @@
+"""A running process: HTTP and index work in one event loop, started in order and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+from pydantic import SecretStr
+
+from app.errors import SettingsError
+from app.http import health
+from app.http.app import OPERATIONS, application
+from app.runtime import open_service, open_worker
+from app.settings import SECRETS, Settings
+from app.store.database import connect
+from app.store.embedded import SUPERUSER, Embedded
+from app.store.schema import migrate
+
+log = structlog.get_logger(__name__)
+
+EMBEDDED_POOL: dict[str, int] = {"pool_min": 1, "pool_max": 10}
+"""Connections to a PostgreSQL that one process has to itself, and whose ``max_connections`` is 100."""
+
+
+def owner(settings: Settings) -> str:
+    """The login that owns the schema.
+
+    Raises:
+        SettingsError: It is not said.
+    """
+    if settings.database_user:
+        return settings.database_user
+    if settings.embedded or settings.database_host.startswith("/"):
+        return SUPERUSER
+    raise SettingsError("DATABASE_USER is not set", why="administration is done by the owner of the schema")
+
+
+@asynccontextmanager
+async def database_of(settings: Settings) -> AsyncIterator[Settings]:
+    """Where the database is: embedded, a server of its own, started, migrated, and stopped at the end.
+
+    Raises:
+        UnavailableError: It does not start.
+    """
+    if not settings.embedded:
+        yield settings
+        return
+    # Secrets are looked up while the service still is embedded: from then on nothing says so.
+    secrets = {name: settings.secret(name).decode() for name in SECRETS}
+    server = await asyncio.to_thread(Embedded.start, settings.folder / "postgres")
+    try:
+        await server.create(settings.database_name)
+        where = {"database_host": server.host, "database_port": server.port, "database_tls": "disable"}
+        files: dict[str, object] = {f"{name}_file": None for name in secrets}
+        found = settings.model_copy(
+            update={**where, **EMBEDDED_POOL, **files, "address": settings.listen_at}
+            | {name: SecretStr(value) for name, value in secrets.items()}
+        )
+        await migrate(lambda: connect(found, SUPERUSER))
+        yield found
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def serve(
+    settings: Settings, *, with_worker: bool, ready: Callable[[str], None], probes_only: bool = False
+) -> None:
+    """Answers requests until SIGINT or SIGTERM, and works on the index beside it.
+
+    Args:
+        settings: Where everything is.
+        with_worker: Whether to index, too.
+        ready: Is told the URL once requests are answered.
+        probes_only: Whether nothing is answered but probes and metrics.
+
+    Raises:
+        SettingsError: The port is taken.
+    """
+    with _listening(settings) as listener:
+        async with open_service(settings, with_worker=with_worker, probes_only=probes_only) as (service, worker):
+            server = _Server(
+                uvicorn.Config(
+                    application(service, health.OPERATIONS if probes_only else OPERATIONS),
+                    loop="uvloop",
+                    http="httptools",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=int(settings.drain_seconds),
+                    timeout_keep_alive=75,
+                )
+            )
+            work = asyncio.create_task(worker.run()) if worker else None
+            try:
+                with _signals(server.leave):
+                    host, port = listener.getsockname()[:2]
+                    ready(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/")  # noqa: S104 - compared
+                    await server.serve(sockets=[listener])
+            finally:
+                if worker and work:
+                    worker.stop()
+                    await work
+            log.info("stopped")
+
+
+async def work(settings: Settings, *, ready: Callable[[], None]) -> None:
+    """Works on the index until SIGINT or SIGTERM."""
+    async with open_worker(settings) as (worker, _):
+        with _signals(worker.stop):
+            ready()
+            await worker.run()
+        log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that leaves signals to us: it would raise them again once it has stopped."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def leave(self) -> None:
+        """Stops: first for new connections; asked again, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+@contextmanager
+def _signals(act: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, act)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.listen_at else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.listen_at, settings.port))
+        except OSError as error:
+            raise SettingsError(
+                f"{settings.listen_at}:{settings.port} cannot be listened at",
+                why=error.strerror or str(error),
+                remedy="Choose another one by --port, or DOCSEARCH_PORT",
+            ) from error
+        listener.listen(2048)
+        yield listener

@@ -1,0 +1,46 @@
+"""The connections to Redis: one client for a process, to one server or to a cluster."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from app.settings import Settings
+
+Client = Redis | RedisCluster
+
+CONNECT_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 0.5
+"""Redis answers in a millisecond or is not there: what is kept in it can be had otherwise."""
+
+MAX_CONNECTIONS: Final = 100
+
+
+def open_client(settings: Settings) -> Client | None:
+    """A client, which connects when it is first used; None if the settings name no Redis.
+
+    A cache that has an identifier is ElastiCache's, and that is a cluster (`components/elasticache.py` makes no other).
+    """
+    if not settings.cache_host:
+        return None
+    password = settings.cache_password
+    options: dict[str, Any] = {
+        "host": settings.cache_host,
+        "port": settings.cache_port,
+        "username": settings.cache_user or None,
+        "password": password.get_secret_value() if password else None,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "max_connections": MAX_CONNECTIONS,
+        # Once, at once: a connection of the pool may be to a server that has been started again since. Whether to try
+        # any further is not for the client to decide.
+        "retry": Retry(NoBackoff(), 1),
+        "ssl": settings.cache_tls,
+    }
+    if settings.cache_tls:
+        options["ssl_min_version"] = ssl.TLSVersion.TLSv1_2
+    return RedisCluster(**options) if settings.cache_name else Redis(**options)

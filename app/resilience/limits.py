@@ -1,0 +1,189 @@
+"""Rate limits by GCRA, the generic cell rate algorithm (ITU-T I.371, annex A), kept in Redis for all processes.
+
+A caller's requests are spread evenly: each takes an interval, and some may come ahead of their time, the burst. What is
+kept of a caller is one time: when its next request would be due. When Redis does not answer, each process keeps the
+limits by itself until it does: a limit then is as many times higher as there are processes, and nobody is locked out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from cachetools import LRUCache
+from redis.exceptions import RedisError
+
+from app.errors import DeadlineExceededError, RateLimitedError, UnavailableError
+from app.redis_client import Client
+from app.resilience import deadline
+from app.resilience.breaker import Breaker
+
+MAX_LOCAL: Final = 100_000
+"""Callers that a process remembers by itself; the longest unseen is forgotten first."""
+
+REDIS_SECONDS: Final = 0.25
+"""How long Redis is waited for, s: a limit may not cost more than what it protects."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit of one caller.
+
+    Attributes:
+        key: Who. Keys of one tenant carry it in braces, which puts them on one node of a Redis cluster.
+        per_minute: Requests per minute.
+    """
+
+    key: str
+    per_minute: int
+
+    @property
+    def interval(self) -> float:
+        """The time that a request takes, s."""
+        return 60.0 / self.per_minute
+
+    @property
+    def burst(self) -> int:
+        """Requests that may come at once: what is due in 10 s, but 10 at least, and never more than a minute's."""
+        return min(self.per_minute, max(10, self.per_minute // 6))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a limit says of a request.
+
+    Attributes:
+        allowed: Whether it may be carried out.
+        limit: The limit that decided: the one that is nearest to its end.
+        remaining: Requests that may follow at once.
+        retry_after: After how long one may be carried out, s; 0 if at once.
+        reset_after: After how long the whole burst may come again, s.
+    """
+
+    allowed: bool
+    limit: Limit
+    remaining: int
+    retry_after: float
+    reset_after: float
+
+
+def of_tenant(tenant_id: UUID, per_minute: int) -> Limit:
+    """The limit of a tenant."""
+    return Limit(f"limit:{{{tenant_id}}}", per_minute)
+
+
+def of_key(tenant_id: UUID, key_id: UUID, per_minute: int) -> Limit:
+    """The limit of one API key."""
+    return Limit(f"limit:{{{tenant_id}}}:{key_id}", per_minute)
+
+
+def decide(limits: Sequence[Limit], due: Sequence[float], now: float) -> tuple[Decision, list[float]]:
+    """What limits say together of one request, which takes from all of them or from none. Pure.
+
+    Args:
+        limits: The limits.
+        due: When the next request of each would be due, s.
+        now: The time, s.
+
+    Returns:
+        The decision, and when the next requests will be due.
+    """
+    after = [max(one, now) + limit.interval for limit, one in zip(limits, due, strict=True)]
+    # How long before its time this request would come, beyond what the burst allows.
+    early = [one - limit.burst * limit.interval - now for limit, one in zip(limits, after, strict=True)]
+    # Figures of time are floating-point numbers: a microsecond is no request.
+    allowed = max(early) <= 1e-6
+    kept = after if allowed else [*due]
+    spare = [
+        max(0, int(limit.burst - max(one - now, 0.0) / limit.interval + 1e-6))
+        for limit, one in zip(limits, kept, strict=True)
+    ]
+    worst = min(range(len(limits)), key=lambda at: spare[at] if allowed else -early[at])
+    decision = Decision(
+        allowed=allowed,
+        limit=limits[worst],
+        remaining=spare[worst] if allowed else 0,
+        retry_after=0.0 if allowed else early[worst],
+        reset_after=max(kept[worst] - now, 0.0),
+    )
+    return decision, kept
+
+
+_SCRIPT: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local answer = {0, string.format('%.6f', now)}
+local due, after, allowed = {}, {}, true
+for i, key in ipairs(KEYS) do
+    local interval, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+    due[i] = tonumber(redis.call('GET', key) or 0)
+    after[i] = math.max(due[i], now) + interval
+    if after[i] - burst * interval - now > 0.000001 then allowed = false end
+    answer[2 + i] = string.format('%.6f', due[i])
+end
+if allowed then
+    answer[1] = 1
+    for i, key in ipairs(KEYS) do
+        redis.call('SET', key, string.format('%.6f', after[i]), 'PX', math.ceil((after[i] - now) * 1000) + 1000)
+    end
+end
+return answer
+"""
+
+
+class Limiter:
+    """Keeps limits.
+
+    Args:
+        client: Redis; None to keep them in this process alone.
+        breaker: Of Redis.
+        clock: Tells the time where Redis does not, s.
+    """
+
+    def __init__(
+        self, client: Client | None, breaker: Breaker | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client, self._breaker, self._clock = client, breaker or Breaker("Redis"), clock
+        self._script = client.register_script(_SCRIPT) if client is not None else None
+        self._due: LRUCache[str, float] = LRUCache(MAX_LOCAL)
+
+    async def take(self, *limits: Limit) -> Decision:
+        """Takes a request from all of some limits of one tenant, or from none of them.
+
+        Raises:
+            RateLimitedError: It comes too early for one of them.
+        """
+        decision = await self._shared(limits)
+        if decision is None:
+            due = [self._due.get(limit.key, 0.0) for limit in limits]
+            decision, kept = decide(limits, due, self._clock())
+            for limit, one in zip(limits, kept, strict=True):
+                self._due[limit.key] = one
+        if not decision.allowed:
+            raise RateLimitedError(
+                f"more than {decision.limit.per_minute:,} requests a minute",
+                why=f"{decision.limit.burst:,} may come at once",
+                remedy="Wait for as long as Retry-After says",
+                retry_after=decision.retry_after,
+            )
+        return decision
+
+    async def _shared(self, limits: Sequence[Limit]) -> Decision | None:
+        """What Redis decides; None if it does not answer."""
+        if self._script is None:
+            return None
+        values = [value for limit in limits for value in (f"{limit.interval:.9f}", limit.burst)]
+        try:
+            with self._breaker.guard():
+                async with deadline.limit("Redis", REDIS_SECONDS):
+                    try:
+                        allowed, now, *due = await self._script(keys=[limit.key for limit in limits], args=values)
+                    except (RedisError, OSError) as error:
+                        raise UnavailableError("Redis does not answer", why=type(error).__name__) from error
+        except (UnavailableError, DeadlineExceededError):
+            return None
+        # The script has decided, by the same rule: only how that is put into words happens here.
+        return replace(decide(limits, [float(one) for one in due], float(now))[0], allowed=bool(allowed))

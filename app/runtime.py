@@ -1,0 +1,213 @@
+"""What a process is made of: opened in the order in which things need each other, closed the other way round."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from app.access.keys import Keys
+from app.access.tokens import Tokens
+from app.errors import SettingsError
+from app.index.full_text import FullText
+from app.index.model import Index
+from app.observe import Metrics
+from app.queue.model import Queue
+from app.redis_client import Client, open_client
+from app.resilience.breaker import Breaker
+from app.resilience.limits import Limiter
+from app.search.cache import LayeredCache
+from app.search.cursor import Cursors
+from app.search.model import Cache, NoCache
+from app.search.parse import Bounds
+from app.search.service import SearchService
+from app.settings import Settings
+from app.store import schema
+from app.store.database import Database
+from app.store.outbox import OutboxQueue
+from app.tenancy import internal
+from app.worker import Worker
+
+if TYPE_CHECKING:
+    from app.index.opensearch import OpenSearch
+
+
+@dataclass
+class Service:
+    """The parts of a process that answers requests.
+
+    Attributes:
+        settings: What it was told.
+        database: Pools of the login that answers requests.
+        search: Answers queries.
+        engines: What it asks: the engine of choice, then those that stand in.
+        cache: What it asks before.
+        queue: Where index work waits, if this process works on it, too.
+        keys: Opens API keys.
+        tokens: Opens tenant tokens.
+        limits: Counts requests.
+        cursors: Signs cursors.
+        bounds: How much a query may ask for.
+        metrics: What is counted.
+        started_at: When it started, s of the monotonic clock.
+    """
+
+    settings: Settings
+    database: Database
+    search: SearchService
+    engines: tuple[Index, ...]
+    cache: Cache
+    queue: OutboxQueue | None
+    keys: Keys
+    tokens: Tokens
+    limits: Limiter
+    cursors: Cursors
+    bounds: Bounds
+    metrics: Metrics
+    started_at: float = field(default_factory=time.monotonic)
+
+    async def refresh_metrics(self) -> None:
+        """Brings what is measured, not counted, up to date."""
+        size, idle, most = self.database.usage()
+        for state, value in {"in_use": size - idle, "idle": idle, "max": most}.items():
+            self.metrics.pool.labels(state).set(value)
+        if self.queue is not None:
+            depth = await self.queue.depth()
+            self.metrics.queue_ready.set(depth.ready)
+            self.metrics.queue_age.set(depth.oldest_seconds)
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings, *, with_worker: bool, probes_only: bool = False
+) -> AsyncIterator[tuple[Service, Worker | None]]:
+    """Opens what a process needs to answer requests, and with a worker what it needs to index.
+
+    Args:
+        settings: Where everything is.
+        with_worker: Whether to index, too.
+        probes_only: Whether it answers nothing that takes credentials: then it needs no secret.
+
+    Raises:
+        UnavailableError: PostgreSQL does not answer.
+        SettingsError: A secret is missing, or the schema is another version's.
+    """
+    async with AsyncExitStack() as stack:
+        database = await Database.open(settings, settings.database_user or "docsearch_document")
+        stack.push_async_callback(database.close)
+        await check_schema(database)
+        work: Database | None = None
+        if with_worker:
+            work = await Database.open(settings, settings.database_user or "docsearch_index")
+            stack.push_async_callback(work.close)
+        engines: tuple[Index, ...] = (FullText(database, work),)
+        if settings.opensearch_host:
+            engines = (open_search(settings, database), *engines)
+            stack.push_async_callback(engines[0].close)
+        redis, redis_breaker = open_client(settings), Breaker("Redis")
+        cache = cache_of(settings, redis, redis_breaker, alone=with_worker)
+        stack.push_async_callback(cache.close)
+        queue, worker = None, None
+        if work is not None:
+            queue = outbox_queue(work, settings)
+            worker = Worker(work, queue, engines, cache)
+        secret = _of_no_use if probes_only else settings.secret
+        keys = Keys(database, secret("api_key_pepper"))
+        search = SearchService(engines, cache)
+        stack.push_async_callback(search.close)
+        service = Service(
+            settings=settings,
+            database=database,
+            search=search,
+            engines=engines,
+            cache=cache,
+            queue=queue,
+            keys=keys,
+            tokens=Tokens(secret("tenant_token_key"), keys),
+            limits=Limiter(redis, redis_breaker),
+            cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
+            bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
+            metrics=Metrics(settings.release),
+        )
+        yield service, worker
+
+
+def _of_no_use(name: str) -> bytes:
+    """What a process holds that opens nothing."""
+    del name
+    return secrets.token_bytes(32)
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Queue]]:
+    """Opens what a process needs that only indexes.
+
+    Raises:
+        UnavailableError: PostgreSQL does not answer.
+        SettingsError: The schema is another version's.
+    """
+    work = await Database.open(settings, settings.database_user or "docsearch_index")
+    try:
+        await check_schema(work)
+        queue = outbox_queue(work, settings)
+        engines: tuple[Index, ...] = (FullText(work, work),)
+        if settings.opensearch_host:
+            engines = (open_search(settings, work), *engines)
+        cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
+        try:
+            yield Worker(work, queue, engines, cache), queue
+        finally:
+            await cache.close()
+            for engine in engines:
+                await engine.close()
+    finally:
+        await work.close()
+
+
+def open_search(settings: Settings, database: Database) -> OpenSearch:
+    """OpenSearch, with the synonyms that the database has."""
+    # Imported by who has one alone: its client takes half a second.
+    from app.index.opensearch import OpenSearch, connect  # noqa: PLC0415
+
+    async def synonyms_of(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        async with database.read(internal(tenant_id, "synonyms"), replica=True) as connection:
+            rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
+        return {row["word"]: row["alternatives"] for row in rows}
+
+    return OpenSearch(connect(settings), synonyms_of=synonyms_of)
+
+
+def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:
+    """The cache of a process.
+
+    Args:
+        settings: How long an answer is kept.
+        client: Redis, which tells a process of what others write.
+        breaker: Of Redis.
+        alone: Whether this process indexes everything itself, so that it knows of every write without Redis.
+    """
+    if client is None and not alone:
+        return NoCache()
+    return LayeredCache(client, breaker=breaker, seconds=settings.cache_seconds)
+
+
+def outbox_queue(work: Database, settings: Settings) -> OutboxQueue:
+    """The outbox as a queue, as the settings have it."""
+    return OutboxQueue(work, batch=settings.worker_batch, attempts=settings.worker_attempts)
+
+
+async def check_schema(database: Database) -> None:
+    """Checks that the database has the schema of this version.
+
+    Raises:
+        SettingsError: It has not.
+    """
+    async with database.find_key("") as connection:
+        if not await schema.current(connection):
+            raise SettingsError(
+                "the database does not have the schema of this version", remedy="Run docsearch-api migrate first"
+            )

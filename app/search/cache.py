@@ -1,0 +1,232 @@
+"""Answers that are kept: first in this process, then in Redis for all of them.
+
+An answer is fresh for its time to live, and for a while after that it is served as *stale* while a new one is made. A
+write raises its tenant's generation, and what was kept under the one before is not asked for again. Generations are
+times, so that one that Redis has forgotten is never given out twice. Redis may die at any moment: then each process
+goes on with what it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from cachetools import LRUCache
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from app.errors import DeadlineExceededError, UnavailableError
+from app.index.model import Health, Scalar
+from app.redis_client import Client
+from app.resilience import deadline
+from app.resilience.breaker import Breaker
+from app.search.model import Answer, Level
+
+T = TypeVar("T")
+
+MEMORY_BYTES: Final = 64 * 2**20
+MAX_ANSWER_BYTES: Final = 2**20
+"""An answer that is larger is not kept: one of it would push out hundreds of others."""
+
+STALE_SECONDS: Final = 60.0
+"""After its time to live an answer is served for so long while a new one is made, s."""
+
+LOOK_SECONDS: Final = 1.0
+"""How long a process believes in a generation that it has seen, s: how late it may learn of another's write."""
+
+SETTLE_SECONDS: Final = 30.0
+"""After a write an answer of OpenSearch may not have it yet (`app.index.lifecycle.REFRESH_SECONDS`)."""
+
+DEGRADED_SECONDS: Final = 10.0
+"""How long an answer is kept that another engine stood in for, s."""
+
+REDIS_SECONDS: Final = 0.25
+MAX_TENANTS: Final = 100_000
+
+
+class _Kept(Struct, frozen=True, array_like=True):
+    """An answer as it is kept.
+
+    Attributes:
+        made_at: When it was made, s since 1970.
+        fresh_until: Until when it is fresh.
+        answer: The answer.
+    """
+
+    made_at: float
+    fresh_until: float
+    answer: Answer
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(_Kept)
+
+_ADVANCE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local old = tonumber(redis.call('GET', KEYS[1]) or 0)
+local new = math.max(now, old + 1)
+redis.call('SET', KEYS[1], string.format('%.0f', new))
+return string.format('%.0f', new)
+"""
+
+
+class LayeredCache:
+    """The cache of a process, with Redis behind it.
+
+    Args:
+        client: Redis; None for this process alone.
+        breaker: Of Redis.
+        seconds: Time to live of an answer, s.
+        memory_bytes: What is kept in this process at most, bytes.
+        clock: Tells the time, s since 1970.
+    """
+
+    def __init__(
+        self,
+        client: Client | None,
+        *,
+        breaker: Breaker | None = None,
+        seconds: float = 300.0,
+        memory_bytes: int = MEMORY_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client, self._breaker = client, breaker or Breaker("Redis")
+        self._seconds, self._clock = seconds, clock
+        self._memory: LRUCache[str, bytes] = LRUCache(memory_bytes, getsizeof=len)
+        #: The newest key of a query, whatever its generation.
+        self._latest: LRUCache[str, str] = LRUCache(MAX_TENANTS)
+        self._generations: LRUCache[UUID, tuple[int, float]] = LRUCache(MAX_TENANTS)
+        #: Tenants whose writes Redis does not know of, because it did not answer.
+        self._untold: set[UUID] = set()
+        self._script: Any = client.register_script(_ADVANCE) if client is not None else None
+
+    async def generation(self, tenant_id: UUID) -> int:
+        """What a tenant's answers are kept under."""
+        seen, looked_at = self._generations.get(tenant_id, (0, -LOOK_SECONDS))
+        if self._client is None or self._clock() - looked_at < LOOK_SECONDS:
+            return seen
+        if tenant_id in self._untold:
+            await self.advance(tenant_id)
+            return self._generations[tenant_id][0]
+        client = self._client
+        found = await self._ask(lambda: client.get(_generation_key(tenant_id)))
+        if isinstance(found, bytes):
+            seen = int(found)
+        self._generations[tenant_id] = seen, self._clock()
+        return seen
+
+    async def advance(self, tenant_id: UUID) -> None:
+        """Raises a tenant's generation, and those that Redis was not told of before."""
+        for one in {tenant_id, *self._untold}:
+            seen, _ = self._generations.get(one, (0, 0.0))
+            found = None
+            if self._script is not None:
+                found = await self._ask(partial(self._script, keys=[_generation_key(one)]))
+                (self._untold.discard if found is not None else self._untold.add)(one)
+            new = int(found) if found is not None else max(int(self._clock() * 1000), seen + 1)
+            self._generations[one] = new, self._clock()
+
+    async def get(self, key: str) -> Answer | None:
+        """What is kept: fresh, or stale."""
+        now = self._clock()
+        held = self._memory.get(key)
+        if held is not None and (answer := self._read(held, Level.MEMORY, now)):
+            return answer
+        if self._client is None:
+            return None
+        client = self._client
+        raw = await self._ask(lambda: client.get(key))
+        if not isinstance(raw, bytes) or (answer := self._read(raw, Level.REDIS, now)) is None:
+            return None
+        self._remember(key, raw)
+        return answer
+
+    async def put(self, key: str, answer: Answer) -> None:
+        """Keeps an answer."""
+        now = self._clock()
+        fresh_until = now + (DEGRADED_SECONDS if answer.degraded else self._seconds)
+        settled = int(key.split(":")[2]) / 1000 + SETTLE_SECONDS
+        if answer.level == Level.OPENSEARCH and now < settled:
+            # It was made a moment after a write, and may not have it: it counts until it surely would.
+            fresh_until = min(fresh_until, settled)
+        raw = msgspec.msgpack.encode(_Kept(now, fresh_until, answer))
+        if len(raw) > MAX_ANSWER_BYTES:
+            return
+        self._remember(key, raw)
+        if self._client is not None:
+            client, left = self._client, fresh_until - now + STALE_SECONDS
+            await self._ask(lambda: client.set(key, raw, px=max(1, int(left * 1000))))
+
+    def last(self, key: str) -> Answer | None:
+        """The last answer to a query, however old: for when there is no other."""
+        latest = self._latest.get(_query_of(key))
+        raw = self._memory.get(latest) if latest else None
+        if raw is None:
+            return None
+        kept = _DECODER.decode(raw)
+        age = max(0.0, self._clock() - kept.made_at)
+        return msgspec.structs.replace(kept.answer, level=Level.MEMORY, stale=True, degraded=True, age_seconds=age)
+
+    async def health(self) -> Health:
+        """Whether Redis answers, and how much this process keeps."""
+        detail: dict[str, Scalar] = {
+            "kind": "memory",
+            "answers": len(self._memory),
+            "bytes": int(self._memory.currsize),
+        }
+        if self._client is None:
+            return Health(True, detail)
+        client = self._client
+        ok = await self._ask(client.ping) is not None
+        detail |= {"kind": "redis", "breaker": self._breaker.state.value}
+        return Health(ok, detail, "" if ok else "Redis does not answer")
+
+    async def close(self) -> None:
+        """Closes the connections to Redis."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _read(self, raw: bytes, level: Level, now: float) -> Answer | None:
+        try:
+            kept = _DECODER.decode(raw)
+        except msgspec.DecodeError:
+            # Another version of the service has written it.
+            return None
+        if now > kept.fresh_until + STALE_SECONDS:
+            return None
+        answer, age = kept.answer, max(0.0, now - kept.made_at)
+        stale = answer.stale or now > kept.fresh_until
+        return msgspec.structs.replace(answer, level=level, stale=stale, age_seconds=age)
+
+    def _remember(self, key: str, raw: bytes) -> None:
+        try:
+            self._memory[key] = raw
+        except ValueError:
+            return  # larger than all of the memory that there is for answers
+        self._latest[_query_of(key)] = key
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """What Redis answers; None if it does not, or has nothing."""
+        try:
+            with self._breaker.guard():
+                async with deadline.limit("Redis", REDIS_SECONDS):
+                    try:
+                        return await call()
+                    except (RedisError, OSError) as error:
+                        raise UnavailableError("Redis does not answer", why=type(error).__name__) from error
+        except (UnavailableError, DeadlineExceededError):
+            return None
+
+
+def _generation_key(tenant_id: UUID) -> str:
+    return f"generation:{tenant_id}"
+
+
+def _query_of(key: str) -> str:
+    """A key without its generation."""
+    kind, tenant, _, digest = key.split(":")
+    return f"{kind}:{tenant}:{digest}"

@@ -1,0 +1,127 @@
+"""Searches: from the nearest level that has the answer, and from the next engine when one does not answer.
+
+    memory -> Redis -> the engine of choice -> what stands in for it -> the last answer, however old
+
+However many ask the same at once, it is asked once. What is past its time is answered while it is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from app.errors import ApiError, DeadlineExceededError, OverloadedError, UnavailableError
+from app.index.model import Index, Suggestion
+from app.resilience import deadline
+from app.resilience.bulkhead import SEARCH, Bulkhead
+from app.search.model import Answer, Cache, key_of
+from app.tenancy import ScopedQuery, ScopedSuggest
+
+log = structlog.get_logger(__name__)
+
+_DOWN: Final = (UnavailableError, DeadlineExceededError, OverloadedError)
+
+REFRESH_SECONDS: Final = 10.0
+"""How long an answer may take that nobody waits for, s."""
+
+
+class SearchService:
+    """Answers queries.
+
+    Args:
+        engines: The engine of choice, then those that stand in for it. What they say is *degraded*.
+        cache: What is asked first, and gets every answer.
+        bulkhead: How many ask the engines at once.
+    """
+
+    def __init__(self, engines: Sequence[Index], cache: Cache, *, bulkhead: Bulkhead | None = None) -> None:
+        self._engines, self._cache = engines, cache
+        self._bulkhead = bulkhead or Bulkhead("searching", SEARCH)
+        self._flights: dict[str, asyncio.Task[Answer]] = {}
+
+    async def search(self, query: ScopedQuery) -> Answer:
+        """What a query finds.
+
+        Raises:
+            UnavailableError: No engine answers, and nobody has asked this before.
+            OverloadedError: There is more to do than can be done, and nobody has asked this before.
+        """
+        if query.query.after is not None:
+            # Pages behind a cursor are read once, by one caller.
+            async with self._bulkhead.enter():
+                return await self._ask(query)
+        key = key_of(query, await self._cache.generation(query.tenant_id))
+        if kept := await self._cache.get(key):
+            if kept.stale:
+                self._fly(key, query)
+            return kept
+        try:
+            # Shielded: whoever gives up takes the answer from nobody else.
+            return await asyncio.shield(self._fly(key, query))
+        except _DOWN:
+            if last := self._cache.last(key):
+                return last
+            raise
+
+    async def suggest(self, suggest: ScopedSuggest) -> tuple[Sequence[Suggestion], str]:
+        """What a prefix may become, and the engine that said so.
+
+        Raises:
+            UnavailableError: No engine answers.
+            OverloadedError: There is more to do than can be done.
+        """
+        async with self._bulkhead.enter():
+            failed: ApiError | None = None
+            for engine in self._engines:
+                try:
+                    return await engine.suggest(suggest), engine.level
+                except _DOWN as error:
+                    failed = self._failed(engine, error)
+            raise failed or UnavailableError("there is no engine")
+
+    def _fly(self, key: str, query: ScopedQuery) -> asyncio.Task[Answer]:
+        """The one task that makes an answer."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = asyncio.create_task(self._make(key, query))
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        return flight
+
+    def _landed(self, key: str, flight: asyncio.Task[Answer]) -> None:
+        del self._flights[key]
+        # An exception that nobody waits for any more is no news: what failed was logged.
+        if not flight.cancelled():
+            flight.exception()
+
+    async def _make(self, key: str, query: ScopedQuery) -> Answer:
+        with deadline.within(REFRESH_SECONDS):
+            async with self._bulkhead.enter():
+                answer = await self._ask(query)
+            await self._cache.put(key, answer)
+        return answer
+
+    async def _ask(self, query: ScopedQuery) -> Answer:
+        """What the first engine says that answers."""
+        failed: ApiError | None = None
+        for engine in self._engines:
+            try:
+                result = await engine.search(query)
+            except _DOWN as error:
+                failed = self._failed(engine, error)
+                continue
+            return Answer(result, engine.level, degraded=engine is not self._engines[0])
+        raise failed or UnavailableError("there is no engine")
+
+    def _failed(self, engine: Index, error: ApiError) -> ApiError:
+        log.warning("engine_failed", engine=engine.level, code=error.code, reason=error.detail)
+        return error
+
+    async def close(self) -> None:
+        """Ends what is under way for nobody."""
+        flights = [*self._flights.values()]
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)

@@ -1,0 +1,224 @@
+"""What a process of the service is told: from its environment, every option with its unit.
+
+The platform sets the names (`DATABASE_HOST`, `OPENSEARCH_HOST`, ...; those that begin with `DOCSEARCH_` are this
+program's own). Nothing has to be set: without a `DATABASE_HOST` the service is *embedded*, with a PostgreSQL of its own
+under `DOCSEARCH_HOME`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import SettingsError
+
+Role = Literal["search", "document", "index", "all"]
+
+SECRETS: Final = ("cursor_key", "api_key_pepper", "tenant_token_key")
+"""What the service signs and hashes with."""
+
+MIN_SECRET: Final = 32
+"""Characters that a secret has at least: as many bytes as the digest of HMAC-SHA256 (RFC 2104, section 3)."""
+
+
+def _option(default: Any, name: str, description: str, **bounds: Any) -> Any:
+    return Field(default, validation_alias=name, description=description, **bounds)
+
+
+class Settings(BaseSettings):
+    """All options. Each is an environment variable; its name, unit and default are in docs/api.md."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    # This process
+    port: int = _option(8080, "DOCSEARCH_PORT", "TCP port that requests are answered at", ge=0, le=65535)
+    address: str = _option("", "DOCSEARCH_ADDRESS", "IP address to listen at; 127.0.0.1 if embedded, otherwise all")
+    home: Path = _option(Path(".docsearch"), "DOCSEARCH_HOME", "Folder of the embedded default's files")
+    trust_forwarded: bool = _option(
+        False, "DOCSEARCH_TRUST_FORWARDED", "Whether the last X-Forwarded-For is a load balancer's, and true"
+    )
+    release: str = _option("stable", "DOCSEARCH_RELEASE", "What this process calls itself in metrics")
+    drain_seconds: float = _option(30.0, "DOCSEARCH_DRAIN_SECONDS", "Time to finish requests at the end, s", ge=0)
+    standby_of: str = _option("", "DOCSEARCH_STANDBY_OF", "URL of the primary region; this one then takes no writes")
+    log_level: Literal["debug", "info", "warning", "error"] = _option(
+        "info", "DOCSEARCH_LOG_LEVEL", "The least important log line that is written"
+    )
+    log_format: Literal["json", "console"] = _option("json", "DOCSEARCH_LOG_FORMAT", "How log lines are written")
+    trace_ratio: float = _option(0.1, "DOCSEARCH_TRACE_RATIO", "Share of traces that are kept", ge=0, le=1)
+    allowed_origins: str = _option("", "DOCSEARCH_ALLOWED_ORIGINS", "Origins that browsers may call from, by commas")
+
+    # PostgreSQL
+    database_host: str = _option("", "DATABASE_HOST", "Host of the primary, or folder of its socket; none: embedded")
+    database_readers: str = _option("", "DATABASE_READERS", "Hosts of read replicas, by commas")
+    database_port: int = _option(5432, "DATABASE_PORT", "TCP port of PostgreSQL", ge=1, le=65535)
+    database_name: str = _option("docsearch", "DATABASE_NAME", "Database")
+    database_user: str = _option("", "DATABASE_USER", "Login; by default docsearch_ROLE")
+    database_password: SecretStr | None = _option(None, "DATABASE_PASSWORD", "Password; none if the login needs none")
+    database_tls: Literal["disable", "require", "verify-full"] = _option(
+        "verify-full", "DATABASE_TLS", "TLS to PostgreSQL: libpq's sslmode"
+    )
+    database_ca: Path | None = _option(None, "DATABASE_CA", "File with the certificates that verify-full trusts")
+    pool_min: int = _option(10, "DATABASE_POOL_MIN", "Connections that are kept open", ge=0, le=1000)
+    pool_max: int = _option(50, "DATABASE_POOL_MAX", "Connections at most, per process and host", ge=1, le=1000)
+    pool_wait_seconds: float = _option(5.0, "DATABASE_POOL_WAIT_SECONDS", "Wait for a free connection, s", gt=0)
+    connect_seconds: float = _option(30.0, "DATABASE_CONNECT_SECONDS", "Time to open a connection, s", gt=0)
+    idle_seconds: float = _option(600.0, "DATABASE_IDLE_SECONDS", "Idle connections are closed after, s", gt=0)
+    statement_seconds: float = _option(10.0, "DATABASE_STATEMENT_SECONDS", "A statement is ended after, s", gt=0)
+
+    # OpenSearch, Redis, RabbitMQ
+    opensearch_host: str = _option("", "OPENSEARCH_HOST", "Host of the domain; none: PostgreSQL's full text")
+    opensearch_port: int = _option(443, "OPENSEARCH_PORT", "TCP port of the domain", ge=1, le=65535)
+    opensearch_tls: bool = _option(True, "OPENSEARCH_TLS", "Whether the domain is spoken to by TLS")
+    cache_host: str = _option("", "CACHE_HOST", "Host of Redis; none: the cache in this process only")
+    cache_port: int = _option(6379, "CACHE_PORT", "TCP port of Redis", ge=1, le=65535)
+    cache_name: str = _option("", "CACHE_NAME", "Identifier of the cache, which a login token is for")
+    cache_user: str = _option("", "CACHE_USER", "Login at Redis")
+    cache_password: SecretStr | None = _option(None, "CACHE_PASSWORD", "Password at Redis")
+    cache_tls: bool = _option(True, "CACHE_TLS", "Whether Redis is spoken to by TLS")
+    cache_seconds: float = _option(300.0, "DOCSEARCH_CACHE_SECONDS", "Time to live of a cached answer, s", gt=0)
+    broker_host: str = _option("", "BROKER_HOST", "Host of RabbitMQ; none: the outbox is the queue")
+    broker_port: int = _option(5671, "BROKER_PORT", "TCP port of RabbitMQ", ge=1, le=65535)
+    broker_user: str = _option("", "BROKER_USER", "Login at RabbitMQ")
+    broker_password: SecretStr | None = _option(None, "BROKER_PASSWORD", "Password at RabbitMQ")
+    broker_tls: bool = _option(True, "BROKER_TLS", "Whether RabbitMQ is spoken to by TLS")
+
+    # Secrets: a value, or a file that holds it
+    cursor_key: SecretStr | None = _option(None, "CURSOR_KEY", "Signs cursors; at least 32 characters")
+    cursor_key_file: Path | None = _option(None, "CURSOR_KEY_FILE", "File that holds it")
+    api_key_pepper: SecretStr | None = _option(None, "API_KEY_PEPPER", "HMAC key over API keys; at least 32 characters")
+    api_key_pepper_file: Path | None = _option(None, "API_KEY_PEPPER_FILE", "File that holds it")
+    tenant_token_key: SecretStr | None = _option(
+        None, "TENANT_TOKEN_KEY", "Signs tenant tokens; at least 32 characters"
+    )
+    tenant_token_key_file: Path | None = _option(None, "TENANT_TOKEN_KEY_FILE", "File that holds it")
+
+    # Bounds
+    max_body_bytes: int = _option(10 * 2**20, "DOCSEARCH_MAX_BODY_BYTES", "Largest body of a request, bytes", gt=0)
+    max_document_bytes: int = _option(2**20, "DOCSEARCH_MAX_DOCUMENT_BYTES", "Largest document, bytes", gt=0)
+    max_query_bytes: int = _option(64 * 2**10, "DOCSEARCH_MAX_QUERY_BYTES", "Largest body of a query, bytes", gt=0)
+    max_bulk_lines: int = _option(10_000, "DOCSEARCH_MAX_BULK_LINES", "Most lines of a bulk request", gt=0)
+    max_clauses: int = _option(64, "DOCSEARCH_MAX_CLAUSES", "Most clauses and filters of a query", gt=0)
+    max_depth: int = _option(5, "DOCSEARCH_MAX_DEPTH", "Deepest nesting of a query", gt=0)
+    max_page: int = _option(100, "DOCSEARCH_MAX_PAGE", "Most hits of a page", gt=0, le=1000)
+    deadline_seconds: float = _option(10.0, "DOCSEARCH_DEADLINE_SECONDS", "A request is answered within, s", gt=0)
+    cursor_seconds: float = _option(3600.0, "DOCSEARCH_CURSOR_SECONDS", "A cursor can be used for, s", gt=0)
+    key_per_minute: int = _option(6_000, "DOCSEARCH_KEY_PER_MINUTE", "Requests of an API key per minute", gt=0)
+    tenant_per_minute: int = _option(60_000, "DOCSEARCH_TENANT_PER_MINUTE", "Requests of a tenant per minute", gt=0)
+
+    # Index work
+    worker_batch: int = _option(500, "DOCSEARCH_WORKER_BATCH", "Documents that a worker takes at once", gt=0, le=5000)
+    worker_attempts: int = _option(5, "DOCSEARCH_WORKER_ATTEMPTS", "Attempts until a document is a dead letter", gt=0)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this process runs a PostgreSQL of its own."""
+        return not self.database_host
+
+    @property
+    def folder(self) -> Path:
+        """Where the embedded default keeps its files."""
+        return self.home / "api"
+
+    @property
+    def listen_at(self) -> str:
+        """The IP address to listen at. A pod is called from outside of itself; an embedded one is nobody's business."""
+        return self.address or ("127.0.0.1" if self.embedded else "0.0.0.0")  # noqa: S104 - meant
+
+    def readers(self) -> tuple[str, ...]:
+        """The hosts of read replicas."""
+        return tuple(host.strip() for host in self.database_readers.split(",") if host.strip())
+
+    def origins(self) -> tuple[str, ...]:
+        """The origins that browsers may call from."""
+        return tuple(origin.strip() for origin in self.allowed_origins.split(",") if origin.strip())
+
+    def secret(self, name: str) -> bytes:
+        """One of `SECRETS`: its value, or what its file holds; embedded, one that is made once and kept.
+
+        Raises:
+            SettingsError: It is not given, cannot be read, or is too short.
+        """
+        variable = name.upper()
+        value: SecretStr | None = getattr(self, name)
+        file: Path | None = getattr(self, f"{name}_file")
+        if value is not None and file is not None:
+            raise SettingsError(f"{variable} and {variable}_FILE are both set", why="a secret has one value")
+        if value is not None:
+            return _long_enough(variable, value.get_secret_value().strip())
+        if file is not None:
+            return _long_enough(f"{variable}_FILE", _read(variable, file))
+        if os.environ.get(f"{variable}_ARN"):
+            raise SettingsError(
+                f"{variable}_ARN is set, but nothing reads AWS Secrets Manager yet",
+                remedy=f"Give the value as {variable}, or a file that holds it as {variable}_FILE",
+            )
+        if not self.embedded:
+            raise SettingsError(
+                f"{variable} is not set",
+                why="keys and cursors of one process must open at every other",
+                remedy=f"Set {variable}, or {variable}_FILE",
+            )
+        return _kept(self.folder / "secrets" / name).encode()
+
+
+def load(**given: Any) -> Settings:
+    """The settings of this process.
+
+    Args:
+        given: What is set by an option of the command line, by attribute; it comes before the environment.
+
+    Raises:
+        SettingsError: An option has a value that it cannot have. Values are not repeated: one may be a secret.
+    """
+    try:
+        # By variable: a field's own name would be looked for in the environment as well, and HOME is something else.
+        return Settings(**{str(Settings.model_fields[name].validation_alias): value for name, value in given.items()})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise SettingsError(f"{name} cannot be used", why=str(first["msg"]), remedy="docs/api.md has all") from None
+
+
+def options() -> list[tuple[str, FieldInfo]]:
+    """Every option by the name of its variable: what docs/api.md is written from."""
+    return [(str(field.validation_alias), field) for field in Settings.model_fields.values()]
+
+
+def _read(variable: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}_FILE cannot be read", why=str(error)) from error
+
+
+def _long_enough(variable: str, value: str) -> bytes:
+    if len(value) < MIN_SECRET:
+        raise SettingsError(
+            f"{variable} has {len(value)} characters",
+            why=f"a key that can be guessed signs for everybody; {MIN_SECRET} is the least",
+        )
+    return value.encode()
+
+
+def _kept(file: Path) -> str:
+    """A secret of the embedded default: made on first use, readable by its owner only."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, draft = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(secrets.token_urlsafe(48))
+        try:
+            # Whoever links first has made it: two processes that start together keep one secret.
+            os.link(draft, file)
+        except FileExistsError:
+            pass
+        finally:
+            Path(draft).unlink()
+    return file.read_text(encoding="utf-8")

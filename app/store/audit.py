@@ -1,0 +1,154 @@
+"""The audit trail: who did what, from where. A chain of hashes per tenant shows what was altered, lost or moved.
+
+Each row's hash covers the row and the hash of the row before, so a row that is altered, deleted, inserted or moved
+breaks the chain from there on. Its last hash and length are what to keep elsewhere: without them a cut at the end
+cannot be seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from app.store.database import Connection
+from app.tenancy import Scope
+
+START: Final = b"\0" * 32
+"""What the first row of a tenant follows."""
+
+MAX_AGENT: Final = 256
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request comes from.
+
+    Attributes:
+        address: The caller's IP address.
+        user_agent: What it calls itself.
+        correlation_id: The request.
+    """
+
+    address: str = ""
+    user_agent: str = ""
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a tenant's trail is whole.
+
+    Attributes:
+        rows: Its rows.
+        broken_at: The number of the first row that does not follow from the one before; None if all do.
+        head: The last hash, hexadecimal.
+    """
+
+    rows: int
+    broken_at: int | None
+    head: str
+
+
+def digest(previous: bytes, row: Mapping[str, Any]) -> bytes:
+    """The hash of a row: SHA-256 over the hash before it and the row as canonical JSON."""
+    body = orjson.dumps({name: _plain(value) for name, value in row.items()}, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(previous + body).digest()
+
+
+async def record(
+    connection: Connection,
+    scope: Scope,
+    origin: Origin,
+    *,
+    action: str,
+    resource: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds a row, in the transaction of what it tells of: what was done has a row, and the other way round.
+
+    The writers of one tenant come one after the other from here to the end of their transactions.
+    """
+    await lock(connection, scope.tenant_id)
+    last = await connection.fetchrow(
+        "SELECT seq, hash FROM audit WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1", scope.tenant_id
+    )
+    seq, previous = (last["seq"] + 1, last["hash"]) if last else (1, START)
+    row = {
+        "tenant_id": scope.tenant_id,
+        "seq": seq,
+        "at": datetime.now(UTC),
+        "actor": scope.actor,
+        "action": action,
+        "resource": resource,
+        "address": origin.address,
+        "user_agent": origin.user_agent[:MAX_AGENT].replace("\0", ""),
+        "correlation_id": origin.correlation_id,
+        "detail": dict(detail or {}),
+    }
+    await connection.execute(
+        """
+        INSERT INTO audit (tenant_id, seq, at, actor, action, resource, address, user_agent, correlation_id, detail,
+                           previous, hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        """,
+        *row.values(),
+        previous,
+        digest(previous, row),
+    )
+
+
+async def lock(connection: Connection, tenant_id: UUID) -> None:
+    """Makes the writers of a tenant come one after the other, until the end of the transaction."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch write {tenant_id}")
+
+
+async def verify(connection: Connection, tenant_id: UUID) -> Verdict:
+    """Goes through a tenant's trail from its first row.
+
+    Args:
+        connection: A transaction that sees the tenant.
+        tenant_id: The tenant.
+    """
+    rows, previous, broken = 0, START, None
+    async for found in connection.cursor("SELECT * FROM audit WHERE tenant_id = $1 ORDER BY seq", tenant_id):
+        rows += 1
+        row = dict(found)
+        said, followed = row.pop("hash"), row.pop("previous")
+        whole = row["seq"] == rows and followed == previous and said == digest(previous, row)
+        if not whole and broken is None:
+            broken = rows
+        previous = said
+    return Verdict(rows, broken, previous.hex())
+
+
+async def page(connection: Connection, tenant_id: UUID, *, before: int | None, size: int) -> list[dict[str, Any]]:
+    """Rows of a tenant's trail, the newest first.
+
+    Args:
+        connection: A transaction that sees the tenant.
+        tenant_id: The tenant.
+        before: Only rows with a smaller number.
+        size: So many at most.
+    """
+    found = await connection.fetch(
+        """
+        SELECT seq, at, actor, action, resource, address, user_agent, correlation_id, detail, encode(hash, 'hex') hash
+        FROM audit WHERE tenant_id = $1 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3
+        """,
+        tenant_id,
+        before,
+        size,
+    )
+    return [dict(row) for row in found]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value) if isinstance(value, UUID) else value

@@ -1,0 +1,258 @@
+"""Connections to PostgreSQL, and transactions that see one tenant.
+
+Every transaction is begun for a `Scope` and names its tenant to row-level security (``SET LOCAL``), so that nothing of
+it outlives the transaction on a connection of the pool. Reads may go to a replica, which lags behind: nothing that
+decides (authorization, preconditions, reading one's own writes) is asked of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from app.errors import DeadlineExceededError, OverloadedError, SettingsError, UnavailableError
+from app.index.model import Health
+from app.settings import Settings
+from app.tenancy import Scope
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+_GONE: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class Database:
+    """Pools to the primary and to its replicas, as one login.
+
+    Args:
+        settings: Where, and how many connections.
+        user: The login.
+    """
+
+    def __init__(self, settings: Settings, user: str) -> None:
+        self._settings, self._user = settings, user
+        self._primary: asyncpg.Pool | None = None
+        self._replicas: list[asyncpg.Pool] = []
+        self._turn = count()
+
+    @classmethod
+    async def open(cls, settings: Settings, user: str) -> Database:
+        """Opens the pools.
+
+        Raises:
+            UnavailableError: The primary does not answer. A replica that does not is left out until the next start.
+        """
+        database = cls(settings, user)
+        database._primary = await _pool(settings, settings.database_host, user)
+        for host in settings.readers():
+            try:
+                database._replicas.append(await _pool(settings, host, user))
+            except UnavailableError:
+                continue
+        return database
+
+    @asynccontextmanager
+    async def write(self, scope: Scope) -> AsyncIterator[Connection]:
+        """A transaction on the primary that sees the scope's tenant."""
+        async with self._begin(self._pool(), f"BEGIN; {_see(scope.tenant_id)}") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self, scope: Scope, *, replica: bool = False) -> AsyncIterator[Connection]:
+        """A transaction that sees the scope's tenant and changes nothing.
+
+        Args:
+            scope: Whose.
+            replica: Whether an answer that lags behind will do.
+        """
+        pools = self._replicas if replica and self._replicas else [self._pool()]
+        pool = pools[next(self._turn) % len(pools)]
+        async with self._begin(pool, f"BEGIN READ ONLY; {_see(scope.tenant_id)}") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def find_key(self, prefix: str) -> AsyncIterator[Connection]:
+        """A transaction that sees one API key, by its prefix, and no tenant."""
+        async with self._begin(self._pool(), "BEGIN READ ONLY") as connection:
+            await connection.execute("SELECT set_config('docsearch.key_prefix', $1, true)", prefix)
+            yield connection
+
+    @asynccontextmanager
+    async def outbox(self) -> AsyncIterator[Connection]:
+        """A transaction of the worker's login that sees the outbox of every tenant, and nothing else of any."""
+        async with self._begin(self._pool(), "BEGIN") as connection:
+            yield connection
+
+    async def health(self) -> Health:
+        """Whether the primary answers, and how much of the pool is in use."""
+        pool = self._pool()
+        detail: dict[str, Any] = {"pool_size": pool.get_size(), "pool_idle": pool.get_idle_size()}
+        detail["replicas"] = len(self._replicas)
+        try:
+            async with self._begin(pool, "BEGIN READ ONLY") as connection:
+                detail["standby"] = bool(await connection.fetchval("SELECT pg_is_in_recovery()"))
+        except (UnavailableError, OverloadedError, DeadlineExceededError) as error:
+            return Health(False, detail, error.detail)
+        return Health(True, detail)
+
+    def usage(self) -> tuple[int, int, int]:
+        """Connections of the primary's pool: open, idle, and at most."""
+        pool = self._pool()
+        return pool.get_size(), pool.get_idle_size(), pool.get_max_size()
+
+    async def close(self) -> None:
+        """Closes the pools: what is under way may end within 5 s."""
+        for pool in (*self._replicas, self._primary):
+            if pool is None:
+                continue
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except (TimeoutError, *_GONE):
+                pool.terminate()
+
+    def _pool(self) -> asyncpg.Pool:
+        assert self._primary is not None, "Database.open makes one"
+        return self._primary
+
+    @asynccontextmanager
+    async def _begin(self, pool: asyncpg.Pool, begin: str) -> AsyncIterator[Connection]:
+        connection = await self._acquire(pool)
+        try:
+            await connection.execute(begin)
+            try:
+                yield connection
+            except BaseException:
+                # What went wrong first is what matters: a broken connection has rolled back already.
+                with suppress(*_GONE):
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+        except asyncpg.QueryCanceledError as error:
+            limit = self._settings.statement_seconds
+            raise DeadlineExceededError(f"PostgreSQL took longer than {limit:g} s", remedy="Ask for less") from error
+        except _GONE as error:
+            raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
+        finally:
+            await pool.release(connection)
+
+    async def _acquire(self, pool: asyncpg.Pool) -> Any:
+        try:
+            return await pool.acquire(timeout=self._settings.pool_wait_seconds)
+        except TimeoutError as error:
+            wait = self._settings.pool_wait_seconds
+            raise OverloadedError(
+                f"no connection to PostgreSQL was free within {wait:g} s", remedy="Try again later", retry_after=1
+            ) from error
+        except _GONE as error:
+            raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
+
+
+async def connect(settings: Settings, user: str, *, host: str = "") -> asyncpg.Connection:
+    """One connection, outside of any pool: to migrate, to administrate.
+
+    Raises:
+        UnavailableError: PostgreSQL does not answer.
+        SettingsError: It refuses the login, or has no such database.
+    """
+    try:
+        connection: asyncpg.Connection = await asyncpg.connect(
+            timeout=settings.connect_seconds, **_address(settings, user, host)
+        )
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise SettingsError(f"PostgreSQL refuses {user}", why=str(error)) from error
+    except (TimeoutError, *_GONE) as error:
+        raise UnavailableError("PostgreSQL does not answer", why=_reason(error)) from error
+    await _prepare(connection)
+    return connection
+
+
+async def _pool(settings: Settings, host: str, user: str) -> asyncpg.Pool:
+    try:
+        pool: asyncpg.Pool = await asyncpg.create_pool(
+            min_size=min(settings.pool_min, settings.pool_max),
+            max_size=settings.pool_max,
+            max_inactive_connection_lifetime=settings.idle_seconds,
+            timeout=settings.connect_seconds,
+            init=_prepare,
+            # Transactions leave nothing behind (``SET LOCAL`` alone): a round trip that resets is saved.
+            reset=_nothing_left,
+            server_settings={
+                "application_name": f"docsearch {user}",
+                "timezone": "UTC",
+                "statement_timeout": str(int(settings.statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": str(int(settings.statement_seconds * 6000)),
+            },
+            **_address(settings, user, host),
+        )
+        # A pool that keeps no connection open has not asked anybody yet.
+        async with pool.acquire(timeout=settings.connect_seconds):
+            pass
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise SettingsError(
+            f"PostgreSQL refuses {user}", why=str(error), remedy="Run docsearch-api migrate first"
+        ) from error
+    except (TimeoutError, *_GONE) as error:
+        raise UnavailableError("PostgreSQL does not answer", why=_reason(error)) from error
+    return pool
+
+
+def _address(settings: Settings, user: str, host: str) -> dict[str, Any]:
+    host = host or settings.database_host
+    password = settings.database_password
+    return {
+        "host": host,
+        "port": settings.database_port,
+        "database": settings.database_name,
+        "user": user,
+        "password": password.get_secret_value() if password else None,
+        "ssl": False if host.startswith("/") else _tls(settings),
+    }
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | Literal["require"] | bool:
+    if settings.database_tls == "disable":
+        return False
+    if settings.database_tls == "require":
+        return "require"
+    context = ssl.create_default_context(cafile=settings.database_ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        )
+
+
+async def _nothing_left(connection: Connection) -> None:
+    if connection.is_in_transaction():
+        # Whoever was interrupted in the middle: the transaction goes, and with it all that it set.
+        await connection.execute("ROLLBACK")
+
+
+def _see(tenant_id: UUID) -> str:
+    # An UUID's text is hexadecimal digits and hyphens: nothing in it can end the literal.
+    return f"SET LOCAL docsearch.tenant_id = '{UUID(str(tenant_id))}'"
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the address: it is an answer to a caller."""
+    return type(error).__name__

@@ -1,0 +1,49 @@
+"""The schema of this version: whether a database has it, and how it gets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from app.store.database import Connection
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+async def migrate(connect: Any) -> Sequence[str]:
+    """Applies what is missing. Safe to run twice, and by two at once.
+
+    Args:
+        connect: Opens a connection of asyncpg as the owner of the schema.
+
+    Returns:
+        The revisions that were applied; none if the schema was current.
+
+    Raises:
+        UnavailableError: PostgreSQL does not answer.
+    """
+    connection = await connect()
+    try:
+        if await current(connection):
+            return []
+    finally:
+        await connection.close()
+    # Only who migrates waits for Alembic to be imported, and has it in memory.
+    from app.store.migrations.run import upgrade  # noqa: PLC0415
+
+    return await upgrade(connect)
+
+
+async def current(connection: Connection) -> bool:
+    """Whether a database has the schema of this version."""
+    if await connection.fetchval("SELECT to_regclass('public.alembic_version')") is None:
+        return False
+    return bool(await connection.fetchval("SELECT version_num FROM alembic_version") == newest())
+
+
+def newest() -> str:
+    """The revision that this version needs: the last of the files, which are numbered."""
+    names = (path.stem for path in (MIGRATIONS / "versions").glob("m*.py"))
+    return max(match[1] for name in names if (match := re.match(r"m(\d{4})_", name)))

@@ -1,0 +1,141 @@
+"""Tasks: what a caller is told of work that goes on after its request was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.errors import NotFoundError
+from app.queue.model import Claim
+from app.store.database import Connection
+
+MAX_ERRORS: Final = 20
+"""Errors that a task tells of; it counts all."""
+
+
+class State(StrEnum):
+    """Where a task is."""
+
+    ENQUEUED = "enqueued"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Task(Struct, frozen=True):
+    """A task.
+
+    Attributes:
+        task_id: Its id.
+        kind: What it does: ``write`` or ``bulk``.
+        state: Where it is. It has failed if one of its documents has.
+        total: Documents that it is about.
+        done: Of these, in the index.
+        failed: Of these, given up.
+        errors: What went wrong, the first 20.
+        created_at: When it was asked for.
+        started_at: When work began.
+        finished_at: When it ended.
+    """
+
+    task_id: UUID
+    kind: str
+    state: State
+    total: int
+    done: int
+    failed: int
+    errors: list[dict[str, Any]]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+_COLUMNS: Final = "task_id, kind, state, total, done, failed, errors, created_at, started_at, finished_at"
+
+
+async def create(connection: Connection, tenant_id: UUID, task_id: UUID, *, kind: str, total: int) -> None:
+    """Makes a task in the transaction of what it is about."""
+    await connection.execute(
+        "INSERT INTO tasks (tenant_id, task_id, kind, total) VALUES ($1, $2, $3, $4)", tenant_id, task_id, kind, total
+    )
+
+
+async def get(connection: Connection, tenant_id: UUID, task_id: UUID) -> Task:
+    """A task.
+
+    Raises:
+        NotFoundError: The tenant has no such task.
+    """
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM tasks WHERE tenant_id = $1 AND task_id = $2",
+        tenant_id,
+        task_id,
+    )
+    if row is None:
+        raise NotFoundError(f"there is no task {task_id}")
+    return _task(row)
+
+
+async def page(connection: Connection, tenant_id: UUID, *, state: State | None, size: int) -> list[Task]:
+    """A tenant's tasks, the newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM tasks WHERE tenant_id = $1 AND ($2::text IS NULL OR state = $2) "
+        "ORDER BY created_at DESC, task_id LIMIT $3",
+        tenant_id,
+        state,
+        size,
+    )
+    return [_task(row) for row in rows]
+
+
+async def start(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]) -> None:
+    """Says that work on tasks has begun."""
+    await connection.execute(
+        """
+        UPDATE tasks SET state = 'processing', started_at = now()
+        WHERE tenant_id = $1 AND task_id = ANY($2) AND state = 'enqueued'
+        """,
+        tenant_id,
+        sorted({claim.task_id for claim in claims}),
+    )
+
+
+async def count(connection: Connection, tenant_id: UUID, claims: Sequence[Claim], *, reason: str = "") -> None:
+    """Counts documents of tasks as done or, with a reason, as failed. The last one ends its task."""
+    documents: dict[UUID, list[UUID]] = {}
+    for claim in claims:
+        documents.setdefault(claim.task_id, []).append(claim.document_id)
+    # In order, so that two who count the same tasks do not wait for each other.
+    for task_id in sorted(documents):
+        found = documents[task_id]
+        errors = [{"document_id": str(one), "reason": reason} for one in found[:MAX_ERRORS]] if reason else []
+        await connection.execute(
+            f"""
+            UPDATE tasks SET
+                done = done + $3,
+                failed = failed + $4,
+                errors = CASE WHEN jsonb_array_length(errors) < {MAX_ERRORS} THEN errors || $5::jsonb ELSE errors END,
+                started_at = coalesce(started_at, now()),
+                state = CASE
+                    WHEN done + failed + $3 + $4 < total THEN 'processing'
+                    WHEN failed + $4 > 0 THEN 'failed'
+                    ELSE 'succeeded' END,
+                finished_at = CASE WHEN done + failed + $3 + $4 < total THEN NULL ELSE now() END
+            WHERE tenant_id = $1 AND task_id = $2
+            """,
+            tenant_id,
+            task_id,
+            0 if reason else len(found),
+            len(found) if reason else 0,
+            errors,
+        )
+
+
+def _task(row: Any) -> Task:
+    return Task(**{**dict(row), "state": State(row["state"])})

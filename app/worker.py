@@ -1,0 +1,134 @@
+"""The index worker: brings what waits into the index. What it is killed in the middle of is done again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from app.errors import ApiError, DeadlineExceededError, UnavailableError
+from app.index.model import Index, Outcome, Write
+from app.queue.model import Claim, Delivery, Queue
+from app.search.model import Cache
+from app.store import documents, tasks
+from app.store.database import Database
+from app.tenancy import internal
+
+log = structlog.get_logger(__name__)
+
+ACTOR: Final = "worker"
+
+LOOK_SECONDS: Final = 5.0
+"""How long to wait for work before looking again, s."""
+
+PAUSE_SECONDS: Final = 1.0
+"""How long to wait after a dependency failed, s."""
+
+
+class Worker:
+    """Brings documents into every index.
+
+    Args:
+        database: Pools of the worker's login.
+        queue: Where the work waits.
+        indexes: Where it goes: all of them have to take a document before it counts as done.
+        cache: Whose answers of a tenant are old once something of it was indexed.
+    """
+
+    def __init__(self, database: Database, queue: Queue, indexes: Sequence[Index], cache: Cache) -> None:
+        self._database, self._queue, self._indexes, self._cache = database, queue, indexes, cache
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Lets it end after the batch that it is at."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Works until it is told to stop. Whatever a dependency does, it goes on."""
+        while not self._stopping.is_set():
+            try:
+                worked = await self.step()
+            except ApiError as error:
+                log.warning("work_interrupted", code=error.code, reason=error.detail)
+                await self._sleep(PAUSE_SECONDS)
+                continue
+            if not worked:
+                await self._queue.wait(LOOK_SECONDS)
+
+    async def step(self) -> int:
+        """Works on one delivery.
+
+        Returns:
+            How many claims it held; 0 if nothing waited.
+        """
+        async with self._queue.delivery() as delivery:
+            if delivery is None:
+                return 0
+            batch = delivery.batch
+            async with self._database.write(internal(batch.tenant_id, ACTOR)) as connection:
+                await tasks.start(connection, batch.tenant_id, batch.claims)
+            await self._index(delivery)
+        await self._cache.advance(batch.tenant_id)
+        return len(batch.claims)
+
+    async def _index(self, delivery: Delivery) -> None:
+        batch = delivery.batch
+        writes = await self._read(batch.tenant_id, batch.claims)
+        worst: dict[UUID, tuple[Outcome, str]] = {}
+        down: list[str] = []
+        for index in self._indexes:
+            try:
+                done_here = await index.write([*writes.values()])
+            except (UnavailableError, DeadlineExceededError) as error:
+                # The others get it all the same: one of them stands in for this one.
+                log.warning("index_down", index=index.level, reason=error.detail)
+                down.append(f"{index.level}: {error.detail}")
+                continue
+            for written in done_here:
+                document_id = written.write.document_id
+                if document_id not in worst or _SEVERITY[written.outcome] > _SEVERITY[worst[document_id][0]]:
+                    worst[document_id] = written.outcome, written.reason
+        if down:
+            await delivery.again(batch.claims, "; ".join(down), counted=False)
+            return
+        done, by_reason = [], dict[tuple[Outcome, str], list[Claim]]()
+        for claim in batch.claims:
+            outcome, reason = worst[claim.document_id]
+            if outcome in (Outcome.APPLIED, Outcome.STALE):
+                done.append(claim)
+            else:
+                by_reason.setdefault((outcome, reason), []).append(claim)
+        if done:
+            await delivery.done(done, {claim.document_id: writes[claim.document_id].version for claim in done})
+        for (outcome, reason), claims in by_reason.items():
+            log.warning("documents_not_indexed", outcome=outcome, reason=reason, documents=len(claims))
+            await (delivery.dead if outcome is Outcome.REFUSED else delivery.again)(claims, reason)
+
+    async def _read(self, tenant_id: UUID, claims: Sequence[Claim]) -> dict[UUID, Write]:
+        """What the documents of claims are by now: what is not there any more is taken out."""
+        newest: dict[UUID, int] = {}
+        for claim in claims:
+            newest[claim.document_id] = max(claim.version, newest.get(claim.document_id, 0))
+        async with self._database.read(internal(tenant_id, ACTOR)) as connection:
+            found = {one.document_id: one for one in await documents.many(connection, tenant_id, [*newest])}
+        writes = {}
+        for document_id, version in newest.items():
+            there = found.get(document_id)
+            writes[document_id] = Write(
+                tenant_id=tenant_id,
+                document_id=document_id,
+                version=max(version, there.version) if there else version,
+                entry=there.entry() if there else None,
+            )
+        return writes
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+_SEVERITY: Final = {Outcome.APPLIED: 0, Outcome.STALE: 1, Outcome.FAILED: 2, Outcome.REFUSED: 3}

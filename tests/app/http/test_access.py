@@ -1,0 +1,219 @@
+"""Who may do what: keys, tokens, limits, and every operation against every kind of credential."""
+
+import asyncio
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+
+from app.http.app import OPERATIONS
+from app.resilience.limits import Limiter
+from app.settings import Settings
+from tests.app.http.conftest import Api, Caller, api_of, problem
+
+pytestmark = [pytest.mark.services, pytest.mark.anyio]
+
+GUARDED = [one for one in OPERATIONS if one.right is not None]
+BODIES: dict[str, Any] = {
+    "search": {},
+    "multi_search": {"searches": [{}]},
+    "add_document": {"title": "x"},
+    "put_document": {"title": "x"},
+    "patch_document": {"title": "y"},
+    "put_synonym": {"alternatives": ["b"]},
+    "create_token": {"subject": "x"},
+    "create_key": {"scopes": ["read"]},
+}
+
+
+async def call(caller: Caller, operation: Any) -> Any:
+    path = operation.path.replace("{document_id}", str(uuid4())).replace("{task_id}", str(uuid4()))
+    path = path.replace("{word}", "tea").replace("{prefix}", "nobody")
+    more: dict[str, Any] = {}
+    if operation.name == "write_documents":
+        more = {"content": b'{"document": {"title": "x"}}'}
+    elif operation.name in BODIES:
+        more = {"json": BODIES[operation.name]}
+    elif operation.name == "suggest":
+        more = {"params": {"q": "a"}}
+    return await caller(operation.method, path, **more)
+
+
+async def test_every_operation_takes_the_scope_that_it_names_and_no_other(api: Api) -> None:
+    """The matrix: each operation with each scope, a bound token, and credentials that open nothing."""
+    admin = await api.tenant("mine", "admin")
+    by_scope = {scope: await api.key(admin.tenant_id, scope) for scope in ("read", "write", "admin")}
+    reader = by_scope["read"]
+    made = await reader(
+        "POST",
+        "/v1/tokens",
+        json={"subject": "u", "filters": [{"kind": "term", "field": "author", "values": ["ada"]}]},
+    )
+    bound = Caller(api, made.json()["token"], admin.tenant_id)
+    for operation in GUARDED:
+        api.service.limits = Limiter(None)  # so many wrong credentials would be told to wait
+        for scope, caller in by_scope.items():
+            answer = await call(caller, operation)
+            if scope == operation.right:
+                assert answer.status_code < 405, (operation.name, scope, answer.text)
+                assert answer.status_code not in (401, 403), (operation.name, scope, answer.text)
+            else:
+                problem(answer, 403, "forbidden")
+        answer = await call(bound, operation)
+        if operation.name not in ("search", "search_by_url", "multi_search", "suggest", "whoami", "create_token"):
+            problem(answer, 403, "forbidden")
+        for wrong in ("", "dsk_x", f"dsk_{'a' * 12}_{'b' * 43}", reader.credential[:-1] + "-", "a.b.c"):
+            answer = await call(Caller(api, wrong, None), operation)
+            assert problem(answer, 401, "unauthenticated")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_key_is_taken_in_either_header(api: Api) -> None:
+    caller = await api.tenant("mine")
+    assert (await api.http.get("/v1/me", headers={"x-api-key": caller.credential})).status_code == 200
+    assert (await api.http.get("/v1/me", headers={"authorization": f"bearer {caller.credential}"})).status_code == 200
+    problem(
+        await api.http.get("/v1/me", headers={"authorization": f"Basic {caller.credential}"}), 401, "unauthenticated"
+    )
+
+
+async def test_a_key_is_kept_as_a_hash_alone(api: Api) -> None:
+    caller = await api.tenant("mine")
+    (row,) = await api.world.admin("SELECT * FROM api_keys")
+    secret = caller.credential.rpartition("_")[2]
+    assert secret not in str(dict(row))
+    assert row["key_hash"] == api.service.keys.digest(caller.credential)
+    assert caller.credential not in (await caller("GET", "/v1/keys")).text
+
+
+async def test_an_expired_key_opens_nothing(api: Api) -> None:
+    admin = await api.tenant("mine")
+    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    caller = await api.key(admin.tenant_id, "read", expires_at=soon)
+    assert (await caller("GET", "/v1/me")).status_code == 200
+    await asyncio.sleep(0.6)
+    problem(await caller("GET", "/v1/me"), 401, "unauthenticated")
+
+
+async def test_a_revoked_key_and_its_tokens_open_nothing(api: Api) -> None:
+    admin = await api.tenant("mine")
+    reader = await api.key(admin.tenant_id, "read")
+    token = (await reader("POST", "/v1/tokens", json={"subject": "u"})).json()["token"]
+    bearer = Caller(api, token, admin.tenant_id)
+    assert (await bearer("GET", "/v1/me")).json()["actor"] == "token:u"
+    gone = await admin("DELETE", f"/v1/keys/{reader.prefix}")
+    assert gone.json()["is_active"] is False
+    api.service.keys._known.clear()  # ten seconds later
+    api.service.keys._alive.clear()
+    problem(await reader("GET", "/v1/me"), 401, "unauthenticated")
+    problem(await bearer("GET", "/v1/me"), 401, "unauthenticated")
+
+
+async def test_a_key_of_another_tenant_cannot_be_revoked(api: Api) -> None:
+    mine, theirs = await api.tenant("mine"), await api.tenant("theirs")
+    problem(await mine("DELETE", f"/v1/keys/{theirs.prefix}"), 404, "not-found")
+    assert {one["prefix"] for one in (await mine("GET", "/v1/keys")).json()["keys"]} == {mine.prefix}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"scopes": []},
+        {"scopes": ["root"]},
+        {"scopes": ["read"], "rate_limit": 0},
+        {"scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"},
+        {"scopes": ["read"], "tenant_id": str(uuid4())},
+        {"scopes": ["read"], "name": "x" * 201},
+    ],
+)
+async def test_a_key_that_could_do_nothing_is_not_made(body: Any, api: Api) -> None:
+    problem(await (await api.tenant("mine"))("POST", "/v1/keys", json=body), 400, "invalid-request")
+
+
+async def test_a_token_sees_what_its_filter_lets_through_and_cannot_take_it_off(api: Api) -> None:
+    admin = await api.tenant("mine")
+    ada = await admin.add(title="One", author="ada")
+    await admin.add(title="Two", author="bob")
+    await api.index_all()
+    forced = [{"kind": "term", "field": "author", "values": ["ada"]}]
+    token = (await admin("POST", "/v1/tokens", json={"subject": "u", "filters": forced})).json()["token"]
+    bearer = Caller(api, token, admin.tenant_id)
+    assert await bearer.found() == [ada]
+    assert await bearer.found(filters=[{"kind": "term", "field": "author", "values": ["bob"]}]) == []
+    facets = (await bearer("POST", "/v1/search", json={"facets": ["author"]})).json()["facets"]
+    assert facets[0]["buckets"] == [{"value": "ada", "count": 1}]
+    problem(await bearer("GET", f"/v1/documents/{ada}"), 403, "forbidden")
+    cursor = (await bearer("POST", "/v1/search", json={"size": 1})).json()["next"]
+    problem(await admin("POST", "/v1/search", json={"size": 1, "cursor": cursor}), 400, "invalid-cursor")
+    problem(await bearer("POST", "/v1/tokens", json={"subject": "v"}), 400, "invalid-request")
+
+
+def forge(token: str, key: str, algorithm: str = "HS256", **claims: Any) -> str:
+    held = {**jwt.decode(token, options={"verify_signature": False}), **claims}
+    return jwt.encode({name: value for name, value in held.items() if value is not None}, key, algorithm=algorithm)
+
+
+async def test_a_token_that_was_not_signed_here_opens_nothing(api: Api) -> None:
+    admin, other = await api.tenant("mine"), await api.tenant("theirs")
+    token = (await admin("POST", "/v1/tokens", json={"subject": "u", "seconds": 60})).json()["token"]
+    key = api.service.settings.secret("tenant_token_key").decode()
+    head, body, signature = token.split(".")
+    other_body = base64.urlsafe_b64encode(json.dumps({"tenant": str(other.tenant_id)}).encode()).decode()
+    none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
+    past = datetime.now(UTC) - timedelta(hours=1)
+    forged = {
+        "another key": forge(token, "x" * 48),
+        "no signature": f"{none}.{body}.",
+        "another body": f"{head}.{other_body}.{signature}",
+        "expired": forge(token, key, exp=past),
+        "another audience": forge(token, key, aud="elsewhere"),
+        "another issuer": forge(token, key, iss="elsewhere"),
+        "no expiry": forge(token, key, exp=None),
+        "another algorithm": forge(token, key * 2, "HS512"),
+        "another tenant": forge(token, key, tenant=str(other.tenant_id)),
+        "no tenant": forge(token, key, tenant="x"),
+        "filters that are none": forge(token, key, filters="[1]"),
+    }
+    for name, one in forged.items():
+        answer = await Caller(api, one, None)("GET", "/v1/me")
+        assert answer.status_code == 401, (name, answer.text)
+    assert (await Caller(api, token, None)("GET", "/v1/me")).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 3601])
+async def test_a_token_is_short_lived(seconds: int, api: Api) -> None:
+    answer = await (await api.tenant("a"))("POST", "/v1/tokens", json={"subject": "u", "seconds": seconds})
+    problem(answer, 400, "invalid-request")
+
+
+async def test_a_key_keeps_to_its_rate_and_its_tokens_share_it(api: Api) -> None:
+    admin = await api.tenant("mine")
+    slow = await api.key(admin.tenant_id, "read", rate_limit=30)
+    token = (await slow("POST", "/v1/tokens", json={"subject": "u"})).json()["token"]
+    answers = [await Caller(api, token, None)("GET", "/v1/me") for _ in range(11)]
+    # The key's own request, the first one, has taken one of the ten that may come at once.
+    assert [one.status_code for one in answers] == [200] * 9 + [429] * 2
+    problem(answers[-1], 429, "rate-limited")
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 4
+    assert (await admin("GET", "/v1/me")).status_code == 200
+
+
+async def test_a_tenant_keeps_to_its_rate_whatever_keys_it_has(settings: Settings) -> None:
+    async with api_of(settings, tenant_per_minute=12) as api:
+        mine, theirs = await api.tenant("mine"), await api.tenant("theirs")
+        second = await api.key(mine.tenant_id, "read")
+        asked = [(await one("GET", "/v1/me")).status_code for one in (mine, second) * 6]
+        assert asked == [200] * 10 + [429] * 2
+        assert (await theirs("GET", "/v1/me")).status_code == 200
+
+
+async def test_who_guesses_keys_is_told_to_wait(api: Api) -> None:
+    wrong = Caller(api, f"dsk_{'a' * 12}_{'b' * 43}", None)
+    statuses = [(await wrong("GET", "/v1/me")).status_code for _ in range(25)]
+    assert statuses[:20] == [401] * 20
+    assert statuses[-1] == 429

@@ -1,0 +1,180 @@
+"""What is OpenSearch's own: failures in our words, poison documents, points in time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from opensearchpy import AsyncOpenSearch
+
+from app.errors import UnavailableError
+from app.index.lifecycle import Layout, Tier, layout_of
+from app.index.model import Entry, Match, Outcome, Position, Query, Suggest, Term, Write
+from app.index.opensearch import OpenSearch, connect
+from app.index.opensearch_query import guard, search_body
+from app.resilience.breaker import Breaker, OpenError, State
+from app.search.parse import Bounds, check_filters
+from app.settings import load
+from app.tenancy import internal
+from tests.app.services.server import free_port
+from tests.app.services.servers import OpenSearch as Server
+
+pytestmark = [pytest.mark.services, pytest.mark.anyio]
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def put(tenant_id: UUID, version: int = 1, document_id: UUID | None = None, **fields: Any) -> Write:
+    entry = Entry(title="Tea", content="green", created_at=NOW, published_at=NOW, updated_at=NOW)
+    entry = replace(entry, **fields)
+    return Write(tenant_id=tenant_id, document_id=document_id or uuid4(), version=version, entry=entry)
+
+
+@pytest.fixture
+async def client(opensearch: Server) -> AsyncIterator[AsyncOpenSearch]:
+    its = connect(load(**opensearch.settings()))
+    yield its
+    await its.close()
+
+
+@pytest.fixture
+async def engine(client: AsyncOpenSearch) -> AsyncIterator[OpenSearch]:
+    prefix = f"test-{uuid4().hex[:8]}"
+    its = OpenSearch(client, prefix=prefix)
+    await its.prepare(replicas=0)
+    yield its
+    await client.indices.delete(index=f"{prefix}-*")
+
+
+async def test_preparing_twice_changes_nothing(engine: OpenSearch) -> None:
+    tenant_id = uuid4()
+    await engine.write([put(tenant_id)])
+    await asyncio.gather(engine.prepare(replicas=0), engine.prepare(replicas=0))
+    assert len(await engine.versions(tenant_id)) == 1
+
+
+async def test_a_poison_document_fails_alone(engine: OpenSearch) -> None:
+    tenant_id = uuid4()
+    poison = put(tenant_id, metadata={"x" * 40_000: "y"})
+    outcomes = await engine.write([put(tenant_id), poison, put(tenant_id)])
+    assert [one.outcome for one in outcomes] == [Outcome.APPLIED, Outcome.REFUSED, Outcome.APPLIED]
+    assert "immense term" in outcomes[1].reason or "illegal_argument" in outcomes[1].reason
+
+
+async def test_a_large_batch_goes_in_several_requests_and_every_write_has_an_outcome(engine: OpenSearch) -> None:
+    tenant_id = uuid4()
+    batch = [put(tenant_id, content="word " * 100_000) for _ in range(25)]
+    outcomes = await engine.write(batch)
+    assert [one.write for one in outcomes] == batch
+    assert {one.outcome for one in outcomes} == {Outcome.APPLIED}
+    assert len(await engine.versions(tenant_id)) == 25
+
+
+async def test_an_index_that_is_not_there_is_made_by_no_write(client: AsyncOpenSearch) -> None:
+    engine = OpenSearch(client, prefix=f"test-{uuid4().hex[:8]}")
+    (outcome,) = await engine.write([put(uuid4())])
+    assert outcome.outcome is Outcome.FAILED
+    with pytest.raises(UnavailableError, match="lacks an index"):
+        await engine.search(internal(uuid4(), "t").query(Query()))
+
+
+async def test_a_tenant_of_its_own_is_spread_over_all_shards(client: AsyncOpenSearch, engine: OpenSearch) -> None:
+    tenant_id = uuid4()
+    layout = layout_of(Tier.MEDIUM, tenant_id, prefix=engine._prefix)
+
+    async def layout_of_all(_: UUID) -> Layout:
+        return layout
+
+    own = OpenSearch(client, prefix=engine._prefix, layout_of=layout_of_all)
+    await own.make(layout)
+    await own.write([put(tenant_id) for _ in range(60)])
+    await own.refresh()
+    shards = await client.cat.shards(index=layout.alias, params={"format": "json"})
+    counts = [int(shard["docs"]) for shard in shards]
+    assert (len(counts), sum(counts)) == (6, 60)
+    assert min(counts) > 0
+    assert (await own.search(internal(tenant_id, "t").query(Query()))).total == 60
+
+
+async def test_pages_of_a_search_are_read_from_one_point_in_time(engine: OpenSearch) -> None:
+    tenant_id = uuid4()
+    scope = internal(tenant_id, "t")
+    await engine.write([put(tenant_id) for _ in range(6)])
+    await engine.refresh()
+    first = await engine.search(scope.query(Query(Match("tea"), size=2)))
+    after = Position(first.hits[-1].position, first.hits[-1].document_id, first.snapshot)
+    second = await engine.search(scope.query(Query(Match("tea"), size=2, after=after)))
+    assert second.snapshot
+    await engine.delete_tenant(tenant_id)
+    after = Position(second.hits[-1].position, second.hits[-1].document_id, second.snapshot)
+    third = await engine.search(scope.query(Query(Match("tea"), size=2, after=after)))
+    assert len({hit.document_id for page in (first, second, third) for hit in page.hits}) == 6
+
+
+async def test_a_point_in_time_that_has_passed_is_replaced(engine: OpenSearch, client: AsyncOpenSearch) -> None:
+    tenant_id = uuid4()
+    scope = internal(tenant_id, "t")
+    await engine.write([put(tenant_id) for _ in range(3)])
+    await engine.refresh()
+    first = await engine.search(scope.query(Query(Match("tea"), size=1)))
+    after = Position(first.hits[-1].position, first.hits[-1].document_id, "")
+    second = await engine.search(scope.query(Query(Match("tea"), size=1, after=after)))
+    await client.delete_pit(body={"pit_id": [second.snapshot]})
+    after = Position(second.hits[-1].position, second.hits[-1].document_id, second.snapshot)
+    third = await engine.search(scope.query(Query(Match("tea"), size=1, after=after)))
+    assert len({hit.document_id for page in (first, second, third) for hit in page.hits}) == 3
+
+
+async def test_a_foreign_point_in_time_shows_nothing_of_its_tenant(engine: OpenSearch) -> None:
+    mine, theirs = uuid4(), uuid4()
+    await engine.write([*(put(theirs) for _ in range(4)), put(mine)])
+    await engine.refresh()
+    last = UUID(int=0)
+    theirs_page = await engine.search(internal(theirs, "t").query(Query(sort=(), after=Position((), last))))
+    assert theirs_page.hits
+    taken = Position((), last, theirs_page.snapshot)
+    found = await engine.search(internal(mine, "t").query(Query(sort=(), after=taken)))
+    assert {hit.document_id for hit in found.hits} <= set(await engine.versions(mine))
+
+
+async def test_nobody_there_is_unavailable_and_opens_the_breaker() -> None:
+    client = connect(load(opensearch_host="127.0.0.1", opensearch_port=free_port(), opensearch_tls=False))
+    breaker = Breaker("OpenSearch")
+    engine = OpenSearch(client, breaker=breaker)
+    scope = internal(uuid4(), "t")
+    assert not (await engine.health()).ok
+    for _ in range(20):
+        with pytest.raises(UnavailableError):
+            await engine.search(scope.query(Query()))
+    assert breaker.state is State.OPEN
+    with pytest.raises(OpenError):
+        await engine.search(scope.query(Query()))
+    with pytest.raises(OpenError):
+        await engine.write([put(scope.tenant_id)])
+    await client.close()
+
+
+async def test_health_tells_of_its_indexes(engine: OpenSearch) -> None:
+    health = await engine.health()
+    assert health.ok
+    assert health.detail["status"] == "green"
+
+
+def test_every_request_is_guarded() -> None:
+    tenant_id = uuid4()
+    forced = Term("author", ("ada",))
+    check_filters((forced,), Bounds())
+    body = search_body(internal(tenant_id, "t").query(Query(Match("tea"))), {})
+    assert {"term": {"tenant_id": str(tenant_id)}} in body["query"]["bool"]["filter"]
+    assert {"terms": {"author": ["ada"]}} in guard(tenant_id, (forced,))["bool"]["filter"]
+
+
+async def test_nothing_is_suggested_from_another_tenant(engine: OpenSearch) -> None:
+    mine, theirs = uuid4(), uuid4()
+    await engine.write([put(theirs, title="Teapots"), put(mine, title="Teak")])
+    await engine.refresh()
+    found = await engine.suggest(internal(mine, "t").suggest(Suggest("tea")))
+    assert {one.text for one in found} == {"teak", "Teak"}

@@ -1,0 +1,102 @@
+"""Words of a query, and how far apart two of them are."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import InvalidQueryError
+from app.index.model import Bool, Clause, Everything, Match, Phrase, Prefix
+from app.index.words import Lookup, compile_clause, distance, edits, quoted, split, words_of
+
+TENANT = UUID(int=1)
+ALL = f"'t{TENANT.hex}'"
+
+letters = st.text("abc", max_size=6)
+
+
+def compiled(clause: Clause, **variants: tuple[str, ...]) -> str:
+    found = {lookup: variants.get(lookup.word, ()) for lookup in words_of(clause)}
+    return compile_clause(clause, found, TENANT)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Green tea", ["green", "tea"]),
+        ("  (tea), & coffee! ", ["tea", "coffee"]),
+        ("it's e-mail@example.com.", ["it's", "e-mail@example.com"]),
+        ("Grüße naïve 北京", ["grüße", "naïve", "北京"]),
+        ("?! ...", []),
+    ],
+)
+def test_a_text_is_split_into_words(text: str, words: list[str]) -> None:
+    assert split(text) == words
+
+
+@pytest.mark.parametrize(
+    ("clause", "text"),
+    [
+        (Everything(), ALL),
+        (Bool(), ALL),
+        (Match("tea"), "'tea'"),
+        (Match("green tea"), "('green' & 'tea')"),
+        (Match("green tea", operator="or"), "('green' | 'tea')"),
+        (Match("tea", fields=("title",)), "'tea':A"),
+        (Match("?!"), f"!{ALL}"),
+        (Phrase("green tea"), "('green' <-> 'tea')"),
+        (Prefix("green te"), "('green' & 'te':*)"),
+        (Prefix("te", fields=("content",)), "('te':*D)"),
+        (Bool(must_not=(Match("tea"),)), "(!('tea'))"),
+        (Bool(should=(Match("a"), Match("b"))), "((('a') | ('b')))"),
+    ],
+)
+def test_a_clause_becomes_a_tsquery(clause: Clause, text: str) -> None:
+    def bare(value: str) -> str:
+        return value.replace("(", "").replace(")", "").replace(" ", "")
+
+    assert bare(compiled(clause)) == bare(text)
+
+
+def test_variants_stand_beside_their_word() -> None:
+    assert compiled(Match("tea runs"), runs=("run", "running")) == "('tea' & ('runs' | 'run' | 'running'))"
+    assert [*words_of(Prefix("green te"))] == [Lookup("green"), Lookup("te", prefix=True)]
+
+
+def test_too_many_combinations_are_refused() -> None:
+    clauses = tuple(Match(letter) for letter in "abcdefghijkl")
+    with pytest.raises(InvalidQueryError, match="combinations"):
+        compiled(Bool(should=clauses, minimum_should_match=6))
+    assert compiled(Bool(should=clauses[:2], minimum_should_match=2)).count("&") == 1
+
+
+@given(st.text())
+def test_nothing_in_a_quoted_word_is_an_operator(word: str) -> None:
+    text = quoted(word)
+    inner = text[1:-1].replace("''", "")
+    assert text[0] == text[-1] == "'"
+    assert "'" not in inner
+    assert "\\" not in inner
+
+
+@given(letters, letters)
+def test_distance_is_a_distance(one: str, other: str) -> None:
+    assert distance(one, other, 9) == distance(other, one, 9)
+    assert (distance(one, other, 9) == 0) is (one == other)
+    for most in range(3):
+        assert (distance(one, other, most) <= most) is (distance(one, other, 9) <= most)
+
+
+@given(letters, st.integers(0, 5), st.sampled_from("abc"))
+def test_one_edit_is_one_edit(word: str, at: int, letter: str) -> None:
+    at = min(at, len(word))
+    assert distance(word, word[:at] + letter + word[at:], 2) == 1
+    if at < len(word):
+        assert distance(word, word[:at] + word[at + 1 :], 2) == 1
+    if at + 1 < len(word) and word[at] != word[at + 1]:
+        assert distance(word, word[:at] + word[at + 1] + word[at] + word[at + 2 :], 2) == 1
+
+
+def test_longer_words_may_have_more_mistakes() -> None:
+    assert [edits("x" * length) for length in (1, 2, 3, 5, 6, 20)] == [0, 0, 1, 1, 2, 2]

@@ -1,0 +1,260 @@
+"""Batches travel by RabbitMQ; whatever it loses, repeats or refuses, the outbox decides."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from uuid import uuid4
+
+import aio_pika
+import msgspec
+import pytest
+
+from app.document import Document
+from app.errors import UnavailableError
+from app.index.model import Match, Query
+from app.queue.model import Batch
+from app.queue.rabbitmq import DELIVERY_LIMIT, RabbitQueue, Relay
+from app.resilience.breaker import Breaker
+from app.search.model import NoCache
+from app.settings import Settings, load
+from app.store import tasks
+from app.store.documents import Operation
+from app.store.tasks import State
+from app.tenancy import Scope
+from app.worker import Worker
+from tests.app.services.server import free_port
+from tests.app.services.servers import QUEUE_SETTLES_SECONDS, RabbitMQ
+from tests.app.world import World
+
+pytestmark = [pytest.mark.services, pytest.mark.anyio]
+
+
+class Line:
+    """A relay, a queue of its own name, and a worker."""
+
+    def __init__(self, world: World, server: RabbitMQ, *, lost_seconds: float = 300.0) -> None:
+        self.world = world
+        self.settings = load(**server.settings())
+        self.name = f"test.{uuid4().hex[:8]}"
+        self.queue = RabbitQueue(self.settings, world.work, name=self.name)
+        self.relay = Relay(world.work, self.queue, batch=4, lost_seconds=lost_seconds)
+        self.worker = Worker(world.work, self.queue, (world.index,), NoCache())
+
+    async def work(self) -> int:
+        """Works until nothing has arrived for a moment."""
+        total = 0
+        while True:
+            await self.queue.wait(0.3)
+            worked = await self.worker.step()
+            if not worked:
+                return total
+            total += worked
+
+    async def write(self, scope: Scope, number: int) -> None:
+        documents = [Document(title=f"Tea {at} {uuid4()}") for at in range(number)]
+        await self.world.write(scope, *(Operation(kind="create", document=one) for one in documents), kind="bulk")
+
+    async def outbox(self) -> int:
+        return (await self.queue.depth()).ready
+
+    async def found(self, scope: Scope) -> int:
+        return (await self.world.index.search(scope.query(Query(Match("tea"))))).total
+
+    async def clean(self) -> None:
+        connection = await amqp(self.settings)
+        async with connection:
+            channel = await connection.channel()
+            for name in (self.name, f"{self.name}.dead"):
+                await channel.queue_delete(name)
+        await self.queue.close()
+
+
+async def amqp(settings: Settings) -> aio_pika.abc.AbstractConnection:
+    return await aio_pika.connect(host="127.0.0.1", port=settings.broker_port)
+
+
+async def take_and_fail(line: Line) -> None:
+    async with line.queue.delivery() as delivery:
+        if delivery is not None:
+            raise ZeroDivisionError
+
+
+async def until(act: Callable[[], Awaitable[int]]) -> None:
+    """Tries until something was done: a broker that has just started has not found all its queues yet."""
+    for _ in range(40):
+        with suppress(UnavailableError):
+            if await act():
+                return
+        await asyncio.sleep(0.25)
+    pytest.fail("nothing was done within 10 s")
+
+
+@pytest.fixture
+async def line(world: World, rabbitmq: RabbitMQ) -> AsyncIterator[Line]:
+    its = Line(world, rabbitmq)
+    yield its
+    await its.clean()
+
+
+async def test_what_was_written_travels_in_batches_of_one_tenant(line: Line) -> None:
+    one, other = await line.world.tenant("a"), await line.world.tenant("b")
+    await line.write(one, 10)
+    await line.write(other, 3)
+    assert await line.relay.step() == 13
+    assert await line.relay.step() == 0, "what is on its way is not published again"
+    assert await line.outbox() == 13, "a row goes only when its document is in the index"
+    seen = []
+    await line.queue.wait(2)
+    async with line.queue.delivery() as delivery:
+        assert delivery is not None
+        seen = [delivery.batch.tenant_id, *{claim.tenant_id for claim in delivery.batch.claims}]
+        assert len(delivery.batch.claims) <= 4
+        await delivery.done((), {})
+    assert len({*seen}) == 1
+
+
+async def test_a_worker_brings_it_into_the_index_and_ends_the_task(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 10)
+    await line.relay.step()
+    assert await line.work() == 10
+    assert (await line.outbox(), await line.found(scope)) == (0, 10)
+    async with line.world.app.read(scope) as connection:
+        (task,) = await tasks.page(connection, scope.tenant_id, state=None, size=10)
+    assert (task.state, task.done, task.failed) == (State.SUCCEEDED, 10, 0)
+
+
+async def test_a_batch_that_comes_twice_counts_once(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 4)
+    await line.relay.step()
+    await line.world.admin("UPDATE outbox SET published_at = NULL")
+    await line.relay.step()
+    assert await line.work() == 8
+    async with line.world.app.read(scope) as connection:
+        (task,) = await tasks.page(connection, scope.tenant_id, state=None, size=10)
+    assert (task.done, await line.found(scope)) == (4, 4)
+
+
+async def test_what_the_broker_lost_is_published_again(world: World, rabbitmq: RabbitMQ) -> None:
+    line = Line(world, rabbitmq, lost_seconds=0.2)
+    scope = await world.tenant("a")
+    await line.write(scope, 3)
+    await line.relay.step()
+    connection = await amqp(line.settings)
+    async with connection:
+        channel = await connection.channel()
+        await (await channel.get_queue(line.name)).purge()
+    await asyncio.sleep(0.25)
+    assert await line.relay.step() == 3
+    assert await line.work() == 3
+    assert await line.found(scope) == 3
+    await line.clean()
+
+
+async def test_an_interrupted_batch_comes_again(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 3)
+    await line.relay.step()
+    await line.queue.wait(2)
+    with pytest.raises(ZeroDivisionError):
+        await take_and_fail(line)
+    assert await line.work() == 3
+    assert await line.outbox() == 0
+
+
+async def test_what_kills_every_worker_is_a_dead_letter_with_a_reason(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 2)
+    await line.relay.step()
+    taken = 0
+    for _ in range(DELIVERY_LIMIT + 5):
+        await line.queue.wait(0.5)
+        with suppress(ZeroDivisionError):
+            await take_and_fail(line)
+            continue
+        taken += 1
+    assert taken == DELIVERY_LIMIT + 1
+    assert await line.queue.bury_dead() == 1
+    assert await line.outbox() == 0
+    letters = await line.world.admin("SELECT reason FROM dead_letters")
+    assert len(letters) == 2
+    assert "delivered 10 times" in letters[0]["reason"]
+
+
+async def test_a_message_that_is_no_batch_is_set_aside(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.queue.publish([])
+    connection = await amqp(line.settings)
+    async with connection:
+        channel = await connection.channel()
+        for body in (b"", b"\xc1", msgspec.msgpack.encode({"tenant_id": "x"})):
+            await channel.default_exchange.publish(aio_pika.Message(body), line.name)
+    await line.write(scope, 2)
+    await line.relay.step()
+    for _ in range(5):
+        await line.queue.wait(0.3)
+        await line.worker.step()
+    assert await line.found(scope) == 2
+    assert await line.queue.bury_dead() == 3
+
+
+async def test_documents_that_fail_come_again_later_by_the_outbox(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 2)
+    await line.relay.step()
+    await line.queue.wait(2)
+    async with line.queue.delivery() as delivery:
+        assert delivery is not None
+        await delivery.again(delivery.batch.claims, "the engine is full")
+    assert await line.relay.step() == 0, "not before its time"
+    await line.world.admin("UPDATE outbox SET available_at = now()")
+    assert await line.relay.step() == 2
+    assert await line.work() == 2
+
+
+async def test_a_killed_broker_loses_nothing_that_it_has_confirmed(line: Line, rabbitmq: RabbitMQ) -> None:
+    scope = await line.world.tenant("a")
+    line.queue._breaker = Breaker("RabbitMQ", open_seconds=0.2)
+    await line.write(scope, 5)
+    await line.relay.step()
+    await line.queue.wait(2)
+    await asyncio.sleep(QUEUE_SETTLES_SECONDS)
+    rabbitmq.kill()
+    try:
+        await line.write(scope, 3)
+        with pytest.raises(UnavailableError):
+            await line.relay.step()
+        assert not (await line.queue.health()).ok
+    finally:
+        rabbitmq.spawn()
+        await asyncio.to_thread(rabbitmq.wait)
+    await until(line.relay.step)
+    await until(line.work)
+    assert (await line.outbox(), await line.found(scope)) == (0, 8)
+    assert (await line.queue.health()).ok
+
+
+async def test_nobody_there_is_unavailable(world: World) -> None:
+    settings = load(broker_host="127.0.0.1", broker_port=free_port(), broker_tls=False)
+    queue = RabbitQueue(settings, world.work)
+    with pytest.raises(UnavailableError, match="RabbitMQ does not answer"):
+        await queue.publish([Batch(uuid4(), ())])
+    assert not (await queue.health()).ok
+    await queue.wait(0.05)
+    await queue.close()
+
+
+async def test_a_relay_and_a_worker_run_until_they_are_told_to_stop(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    running = [asyncio.create_task(line.relay.run()), asyncio.create_task(line.worker.run())]
+    for _ in range(5):
+        await line.write(scope, 7)
+    for _ in range(200):
+        if await line.outbox() == 0:
+            break
+        await asyncio.sleep(0.05)
+    assert await line.found(scope) == 35
+    line.relay.stop()
+    line.worker.stop()
+    await asyncio.wait_for(asyncio.gather(*running), 10)

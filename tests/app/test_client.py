@@ -1,0 +1,132 @@
+"""The client tries again what may work, never what was carried out, and raises what was refused."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.client import Client, Document, Line, ProblemError, SearchRequest
+from app.http.app import OPERATIONS
+
+ACCEPTED = {"document_id": str(uuid4()), "version": 1, "effect": "created", "task_id": None}
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr("app.client.time.sleep", slept.append)
+    return slept
+
+
+def answering(*answers: Any) -> tuple[Callable[[httpx.Request], httpx.Response], list[httpx.Request]]:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        found = answers[len(asked) - 1]
+        if isinstance(found, Exception):
+            raise found
+        status, body, *headers = found
+        return httpx.Response(status, json=body, headers=headers[0] if headers else {})
+
+    return answer, asked
+
+
+def client_of(answer: Callable[[httpx.Request], httpx.Response]) -> Client:
+    return Client("http://api", "dsk_x", transport=httpx.MockTransport(answer))
+
+
+def test_what_may_work_another_time_is_tried_again(pauses: list[float]) -> None:
+    answer, asked = answering((503, {}, {"retry-after": "2"}), httpx.ConnectError("no"), (202, ACCEPTED))
+    with client_of(answer) as client:
+        assert client.add(Document(title="x")).version == 1
+    assert len(asked) == 3
+    assert pauses[0] == 2.0
+    assert 0 <= pauses[1] <= 0.4
+    assert {one.headers["authorization"] for one in asked} == {"Bearer dsk_x"}
+
+
+def test_after_three_attempts_the_problem_is_raised(pauses: list[float]) -> None:
+    problem = {"code": "overloaded", "detail": "too much", "remedy": "wait", "pointer": "/q", "correlation_id": "c"}
+    answer, asked = answering(*[(503, problem)] * 3)
+    with client_of(answer) as client, pytest.raises(ProblemError, match="503 overloaded: too much") as refused:
+        client.search(SearchRequest(q="x"))
+    its = refused.value
+    assert (its.status, its.code, its.remedy, its.pointer, its.correlation_id) == (503, "overloaded", "wait", "/q", "c")
+    assert (len(asked), len(pauses)) == (3, 2)
+
+
+def test_no_answer_at_all_is_raised_in_the_end(pauses: list[float]) -> None:
+    answer, _ = answering(*[httpx.ConnectError("no")] * 3)
+    with client_of(answer) as client, pytest.raises(httpx.ConnectError):
+        client.whoami()
+    assert len(pauses) == 2
+
+
+def test_a_write_that_expects_a_version_is_sent_once(pauses: list[float]) -> None:
+    answer, asked = answering((503, {}))
+    with client_of(answer) as client, pytest.raises(ProblemError):
+        client.put(uuid4(), Document(title="x"), version=3)
+    assert [one.headers["if-match"] for one in asked] == ['"3"']
+    assert pauses == []
+
+
+def test_what_was_refused_is_not_tried_again() -> None:
+    answer, asked = answering((400, {"code": "invalid-query", "detail": "no"}))
+    with client_of(answer) as client, pytest.raises(ProblemError, match="invalid-query"):
+        client.search(SearchRequest(size=-1))
+    assert len(asked) == 1
+
+
+def test_an_answer_that_is_no_problem_is_raised_by_its_status() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(502, text="<html>"))
+    with (
+        Client("http://api", "x", transport=transport) as its,
+        pytest.raises(ProblemError, match="502 unknown: HTTP 502"),
+    ):
+        its.whoami()
+
+
+def test_a_task_that_does_not_end_is_given_up(pauses: list[float]) -> None:
+    task = {"task_id": str(uuid4()), "kind": "write", "state": "enqueued", "total": 1, "done": 0, "failed": 0}
+    task |= {"errors": [], "created_at": "2026-01-01T00:00:00Z", "started_at": None, "finished_at": None}
+    with client_of(lambda _: httpx.Response(200, json=task)) as client:
+        assert client.wait(None) is None
+        with pytest.raises(TimeoutError, match="is enqueued after 0 s"):
+            client.wait(uuid4(), seconds=0)
+    assert pauses == []
+
+
+def test_every_request_of_the_client_is_an_operation_of_the_api() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path))
+        return httpx.Response(400, json={})
+
+    one = uuid4()
+    with client_of(answer) as client:
+        for call in (
+            lambda: client.search(SearchRequest()),
+            lambda: client.multi_search(SearchRequest()),
+            lambda: client.suggest("a"),
+            lambda: client.add(Document(title="x")),
+            lambda: client.put(one, Document(title="x")),
+            lambda: client.patch(one, {}),
+            lambda: client.delete(one),
+            lambda: client.get(one),
+            lambda: client.versions(one),
+            lambda: client.bulk([Line(document={"title": "x"})]),
+            lambda: client.task(one),
+            lambda: client.token("u"),
+            lambda: client.whoami(),
+        ):
+            with pytest.raises(ProblemError):
+                call()
+    known = {
+        (its.method, its.path.replace("{document_id}", str(one)).replace("{task_id}", str(one))) for its in OPERATIONS
+    }
+    assert len({*asked}) == 13
+    assert {*asked} <= known
