@@ -178,6 +178,7 @@ def _beside(
         return found
     from infra.cost import curve as curves  # noqa: PLC0415
     from infra.cost import levers as ways  # noqa: PLC0415
+    from infra.cost import relief  # noqa: PLC0415
     from infra.cost import requirement as asked  # noqa: PLC0415
     from infra.cost.case import Case  # noqa: PLC0415
 
@@ -185,6 +186,7 @@ def _beside(
     return replace(
         found,
         requirement=asked.rows(case) if requirement else None,
+        verdict=relief.verdict(case) if requirement else None,
         levers=ways.levers(case) if levers else None,
         curve=curves.curve(case) if curve else None,
     )

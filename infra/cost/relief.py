@@ -29,7 +29,7 @@ from infra.cost.case import (
 )
 from infra.cost.charts import money
 from infra.cost.model import Range
-from infra.cost.requirement import LEAST, MOST, Row, whole
+from infra.cost.requirement import LEAST, MOST
 from infra.cost.usage import Figures
 from infra.plan import Change
 
@@ -204,31 +204,6 @@ def _taken(case: Case, demands: Sequence[Demand]) -> tuple[Step, ...]:
         if left <= MOST:
             break
     return tuple(steps)
-
-
-def markdown(rows: Sequence[Row], found: Verdict) -> str:
-    """The requirement's table beside ours, and the verdict, as Markdown."""
-    lines = [
-        "| component | instances | asked | at list price | ours, one region | ours, list | ours, committed | why |",
-        "|---|---|---:|---:|---:|---:|---:|---|",
-        *(_cells(row) for row in rows),
-        _cells(whole(rows)),
-        "",
-        found.text,
-    ]
-    if found.alone:
-        lines += ["", "| without | instead | saves | left |", "|---|---|---:|---:|"]
-        lines += [
-            f"| {step.demand} | {step.demand.instead} | {money(step.saves)} | {money(step.left)} |"
-            for step in found.alone
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _cells(row: Row) -> str:
-    asked, today = ("" if one is None else money(one) for one in (row.asked, row.asked_at_list))
-    ours = " | ".join(money(one.expected) for one in (row.primary, row.listed, row.committed))
-    return f"| {row.component} | {row.instances} | {asked} | {today} | {ours} | {row.why} |"
 
 
 # What is asked for, and what there would be without it

@@ -17,6 +17,7 @@ from infra.cost.model import total
 if TYPE_CHECKING:
     from infra.cost.curve import Curve, Point
     from infra.cost.levers import Lever
+    from infra.cost.relief import Verdict
     from infra.cost.requirement import Row
     from infra.cost.statement import Statement
     from infra.cost.workloads import Attribution
@@ -61,8 +62,10 @@ class Section:
 def sections_of(statement: Statement) -> tuple[Section, ...]:
     """What was asked for besides the price."""
     found = []
-    if statement.requirement is not None:
-        found.append(requirement_section(statement.requirement))
+    if statement.requirement is not None and statement.verdict is not None:
+        found.append(requirement_section(statement.requirement, statement.verdict))
+        if statement.verdict.alone:
+            found.append(demands_section(statement.verdict))
     if statement.levers is not None:
         found.append(levers_section(statement.levers))
     if statement.curve is not None:
@@ -72,25 +75,15 @@ def sections_of(statement: Statement) -> tuple[Section, ...]:
     return tuple(found)
 
 
-def requirement_section(rows: Sequence[Row]) -> Section:
+def requirement_section(rows: Sequence[Row], verdict: Verdict) -> Section:
     """The requirement's own bill beside ours; its lines are together the whole of ours."""
-    from infra.cost.requirement import LEAST as least  # noqa: N811, PLC0415 - brings the whole estimate
-    from infra.cost.requirement import MOST as most  # noqa: N811, PLC0415
-
-    committed = total(row.committed for row in rows)
-    listed, primary = (total(its) for its in zip(*((row.listed, row.primary) for row in rows), strict=True))
+    listed, primary, committed = (
+        total(its) for its in zip(*((row.listed, row.primary, row.committed) for row in rows), strict=True)
+    )
     asked = _sum(row.asked for row in rows)
-    if committed.expected > most:
-        verdict = f"{money(committed.expected - most)} above"
-    elif committed.expected < least:
-        verdict = f"{money(least - committed.expected)} below"
-    else:
-        verdict = "inside"
     text = (
-        f"With commitments, all regions cost {money(committed.expected)} in an expected month: {verdict} the "
-        f"{money(least)} to {money(most)} that the requirement names. At list price they cost "
-        f"{money(listed.expected)}, and the primary region alone {money(primary.expected)}. "
-        f"The requirement's own lines add up to {money(asked)}."
+        f"{verdict.text} At list price they cost {money(listed.expected)}, and the primary region alone "
+        f"{money(primary.expected)}. The requirement's own lines add up to {money(asked)}."
     )
     sheet = Sheet(
         "Dollars in an expected month",
@@ -124,6 +117,23 @@ def requirement_section(rows: Sequence[Row]) -> Section:
     series = ("the requirement", "ours, list", "ours, committed")
     title = "The requirement's bill beside ours"
     return Section(title, text, bars("requirement", title, text, drawn, series, stacked=False), sheet)
+
+
+def demands_section(verdict: Verdict) -> Section:
+    """What each demand costs that keeps the service above what the requirement says that it costs."""
+    title = "What keeps it above the requirement's figure"
+    text = (
+        "What a month would cost less without each demand, everything else as it is planned, and what would be left. "
+        "That one costs much does not say that it should go."
+    )
+    sheet = Sheet(
+        "Dollars in an expected month, with commitments",
+        ("without", "instead", "costs", "left without it"),
+        tuple((str(step.demand), step.demand.instead, money(step.saves), money(step.left)) for step in verdict.alone),
+        words=(0, 1),
+    )
+    drawn = [Bar(step.demand.asked, (step.saves,)) for step in verdict.alone]
+    return Section(title, text, bars("demands", title, text, drawn, ("costs",), stacked=False), sheet)
 
 
 def levers_section(levers: Sequence[Lever]) -> Section:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infra.cost.change import Difference
     from infra.cost.curve import Curve
     from infra.cost.levers import Lever
+    from infra.cost.relief import Verdict
     from infra.cost.requirement import Row
     from infra.cost.workloads import Attribution
 
@@ -165,6 +166,7 @@ class Statement:
         over: Why the budget of all of them together is not kept.
         base: The commit that differences start from; empty without one.
         requirement: The requirement's own bill beside ours; None if nobody asked.
+        verdict: Whether that is inside what the requirement says, and what keeps it from that; None if nobody asked.
         levers: What each way to save is worth; None if nobody asked.
         curve: What it costs at other sizes; None if nobody asked.
         workloads: Where the nodes of each stack go; None if nobody asked.
@@ -175,6 +177,7 @@ class Statement:
     over: tuple[Reason, ...] = ()
     base: str = ""
     requirement: tuple[Row, ...] | None = None
+    verdict: Verdict | None = None
     levers: tuple[Lever, ...] | None = None
     curve: Curve | None = None
     workloads: Mapping[str, Attribution] | None = None
@@ -284,6 +287,7 @@ class Statement:
             "stacks": [_bill_json(bill) for bill in self.bills],
             "lines": [line_json(line) for line in self.lines],
             "requirement": None if self.requirement is None else [row.as_json() for row in self.requirement],
+            "verdict": self.verdict.as_json() if self.verdict else None,
             "levers": None if self.levers is None else [lever.as_json() for lever in self.levers],
             "curve": self.curve.as_json() if self.curve else None,
             "workloads": None

@@ -143,7 +143,7 @@ def test_the_page_is_written_where_it_was_asked_for(whole: None, tmp_path: Path)
     result = run("cost", "--all", "--local", *BESIDE, "--format", "html", "--out", str(file))
     assert (result.exit_code, result.stdout) == (0, ""), result.output
     root = ElementTree.fromstring(file.read_text(encoding="utf-8"))
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 7
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 8
     assert f"wrote {file}" in result.stderr.replace("\n", "")
 
 
@@ -156,7 +156,8 @@ def test_the_table_can_be_written_to_a_file(stacks: Deployments, tmp_path: Path)
 def test_the_requirement_levers_and_curve_are_shown_on_request(whole: None) -> None:
     shown = run("cost", "--all", "--local", *BESIDE).stdout
     assert re.search(r"^Elasticsearch .*\$16,000 ", shown, re.MULTILINE)
-    assert "the $25,000 to $40,000 that the requirement names" in shown
+    assert "above the $25,000 to $40,000 of the requirement" in shown
+    assert "One demand alone makes it impossible: " in shown
     assert re.search(r"^per million searches +\$[\d.]+ +\$[\d.]+ +\$[\d.]+$", shown, re.MULTILINE)
     assert "way to save" in shown
     assert re.search(r"^docsearch/search +prod +docsearch/pool=general +21 ", shown, re.MULTILINE)

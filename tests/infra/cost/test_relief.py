@@ -1,10 +1,9 @@
 from decimal import Decimal
 
 import pytest
-from markdown_it import MarkdownIt
 
-from infra.cost.relief import DEMANDS, OURS, SECOND_REGION, Step, Verdict, markdown, verdict
-from infra.cost.requirement import LEAST, MOST, rows
+from infra.cost.relief import DEMANDS, OURS, SECOND_REGION, Step, Verdict, verdict
+from infra.cost.requirement import LEAST, MOST
 from tests.infra.cost.service import at, dollars, service, without_price
 
 
@@ -108,20 +107,6 @@ def test_json_has_every_step(found: Verdict) -> None:
     assert len(shown["alone"]) == len(DEMANDS)
     assert Decimal(shown["alone"][0]["saves"]) == round(found.alone[0].saves, 2)
     assert shown["text"] == found.text
-
-
-def test_markdown_is_two_tables_that_add_up(found: Verdict) -> None:
-    text = markdown(rows(service()), found)
-    html = MarkdownIt().enable("table").render(text)
-    assert html.count("<table>") == 2
-    assert html.count("<tr>") == (1 + 10 + 1 + 1) + (1 + len(DEMANDS))
-    assert f"| total |  | $28,969 | $28,238 | ${round(service().listed[0].monthly.expected):,} |" in text
-    assert found.text in text
-
-
-def test_markdown_of_what_is_inside_has_one_table() -> None:
-    case = at("0.5")
-    assert MarkdownIt().enable("table").render(markdown(rows(case), verdict(case))).count("<table>") == 1
 
 
 def test_a_step_is_what_is_left_with_it_gone() -> None:

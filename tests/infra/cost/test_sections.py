@@ -10,10 +10,12 @@ import pytest
 from infra.cost.curve import Growth
 from infra.cost.levers import Lever, Way
 from infra.cost.model import Range, total
-from infra.cost.requirement import LEAST, MOST, OTHER, Row
+from infra.cost.relief import DEMANDS, Step, Verdict
+from infra.cost.requirement import OTHER, Row
 from infra.cost.sections import (
     Section,
     curve_section,
+    demands_section,
     levers_section,
     requirement_section,
     sections_of,
@@ -46,21 +48,33 @@ def text_of(section: Section) -> list[str]:
     return [str(its.text) for its in ElementTree.fromstring(section.chart).iter(f"{SVG}text")]
 
 
+STEP = Step(DEMANDS[0], Decimal(31000), Decimal(9000))
+
+
+def verdict(*steps: Step, monthly: int = 29000) -> Verdict:
+    return Verdict(Range.of(monthly), complete=True, regions=2, alone=steps)
+
+
 @pytest.mark.parametrize(
-    ("committed", "verdict"),
+    ("monthly", "said"),
     [
-        (MOST - 9000, "inside the $25,000 to $40,000"),
-        (MOST - 8999, "$1 above the $25,000 to $40,000"),
-        (LEAST - 9000, "inside the $25,000 to $40,000"),
-        (LEAST - 9100, "$100 below the $25,000 to $40,000"),
+        (40000, "inside the $25,000 to $40,000"),
+        (40001, "$1 above the $25,000 to $40,000"),
+        (24900, "$100 below the $25,000 to $40,000"),
     ],
 )
-def test_the_requirement_is_met_or_missed_by_so_much(committed: Decimal, verdict: str) -> None:
-    assert verdict in requirement_section([row(committed=str(committed)), REST]).text
+def test_the_requirement_is_met_or_missed_by_so_much(monthly: int, said: str) -> None:
+    assert said in requirement_section([row(), REST], verdict(monthly=monthly)).text
+
+
+def test_each_demand_that_keeps_it_above_shows_what_it_costs() -> None:
+    its = demands_section(verdict(STEP, monthly=40001))
+    assert its.sheet.rows == ((str(STEP.demand), STEP.demand.instead, "$31,000", "$9,000"),)
+    assert "$31,000" in text_of(its)
 
 
 def test_each_line_of_the_requirement_stands_beside_ours_with_the_reason() -> None:
-    its = requirement_section([row(), REST])
+    its = requirement_section([row(), REST], verdict())
     first, rest, last = its.sheet.rows
     assert first == (
         *("Elasticsearch", "20 data nodes", "$16,000", "$15,845", "$26,000", "$53,000", "$20,000"),
@@ -168,5 +182,6 @@ def test_workloads_and_what_is_idle_are_together_what_the_nodes_cost() -> None:
 
 def test_only_what_was_asked_for_is_shown() -> None:
     assert sections_of(statement()) == ()
-    its = sections_of(statement(requirement=(row(),), levers=(lever(),), curve=curve(), workloads=NODES))
-    assert len({section.title for section in its}) == 4
+    beside = {"requirement": (row(),), "verdict": verdict(STEP)}
+    its = sections_of(statement(**beside, levers=(lever(),), curve=curve(), workloads=NODES))
+    assert len({section.title for section in its}) == 5
