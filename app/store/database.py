@@ -151,7 +151,8 @@ class Database:
             raise DeadlineExceededError(f"PostgreSQL took longer than {limit:g} s", remedy="Ask for less") from error
         except _GONE as error:
             # It may be in the middle of something, and no pool may give it to anybody else.
-            connection.terminate()
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
             raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
         finally:
             await pool.release(connection)
