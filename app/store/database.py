@@ -35,8 +35,6 @@ _GONE: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
-    # What a connection says whose server ended in the middle of an answer.
-    asyncpg.InternalClientError,
 )
 
 
