@@ -124,8 +124,19 @@ class RabbitQueue:
             await self._answer(message.reject(requeue=False))
             yield None
             return
+        delivery = _Delivery(batch, self._database, self._settings.worker_attempts)
         try:
-            yield _Delivery(batch, self._database, self._settings.worker_attempts)
+            yield delivery
+        except ApiError as error:
+            # Something does not answer. That is not the message's fault, and it may be for longer than a message may be
+            # delivered in vain: it is published again by the outbox, unless that is what does not answer.
+            try:
+                await delivery.again(batch.claims, error.detail, counted=False)
+            except ApiError:
+                await self._answer(message.nack(requeue=True))
+            else:
+                await self._answer(message.ack())
+            raise
         except BaseException:
             await self._answer(message.nack(requeue=True))
             raise
@@ -268,9 +279,9 @@ class _Delivery:
         async with self._database.write(internal(self.batch.tenant_id, _ACTOR)) as connection:
             await outbox.settle(connection, claims, versions)
 
-    async def again(self, claims: Sequence[Claim], reason: str) -> None:
+    async def again(self, claims: Sequence[Claim], reason: str, *, counted: bool = True) -> None:
         async with self._database.write(internal(self.batch.tenant_id, _ACTOR)) as connection:
-            await outbox.postpone(connection, claims, reason, attempts=self._attempts)
+            await outbox.postpone(connection, claims, reason, attempts=self._attempts, counted=counted)
 
     async def dead(self, claims: Sequence[Claim], reason: str) -> None:
         async with self._database.write(internal(self.batch.tenant_id, _ACTOR)) as connection:

@@ -29,6 +29,7 @@ _GONE: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was lost in the middle of a message
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -147,6 +148,9 @@ class Database:
             limit = self._settings.statement_seconds
             raise DeadlineExceededError(f"PostgreSQL took longer than {limit:g} s", remedy="Ask for less") from error
         except _GONE as error:
+            # It may be in the middle of something, and no pool may give it to anybody else.
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
             raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
         finally:
             await pool.release(connection)

@@ -11,7 +11,7 @@ from tests.app.test_process import folder, serving
 pytestmark = pytest.mark.services
 
 TITLES = "[...document.querySelectorAll('#hits h2')].map(one => one.textContent)"
-STATUS = "document.getElementById('status').textContent"
+STATUS = "(document.getElementById('status')?.textContent ?? '')"
 
 
 @pytest.fixture(scope="module")

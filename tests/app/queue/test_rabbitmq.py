@@ -213,6 +213,27 @@ async def test_documents_that_fail_come_again_later_by_the_outbox(line: Line) ->
     assert await line.work() == 2
 
 
+async def test_an_outage_of_something_else_costs_no_delivery(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 2)
+
+    async def down(_: object) -> None:
+        raise UnavailableError("the engine does not answer")
+
+    for _ in range(DELIVERY_LIMIT + 3):
+        await line.relay.step()
+        await line.queue.wait(2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(line.worker, "_index", down)
+            with pytest.raises(UnavailableError, match="the engine"):
+                await line.worker.step()
+        await line.world.admin("UPDATE outbox SET available_at = now()")
+    assert await line.queue.bury_dead() == 0
+    await line.relay.step()
+    assert await line.work() == 2
+    assert await line.found(scope) == 2
+
+
 async def test_a_killed_broker_loses_nothing_that_it_has_confirmed(line: Line, rabbitmq: RabbitMQ) -> None:
     scope = await line.world.tenant("a")
     line.queue._breaker = Breaker("RabbitMQ", open_seconds=0.2)

@@ -80,6 +80,7 @@ class RabbitMQ(Server):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._distribution, self._mapper = free_port(), free_port()
+        self._mapping: subprocess.Popen[bytes] | None = None
 
     def command(self) -> Sequence[str | Path]:
         """The broker."""
@@ -116,11 +117,21 @@ class RabbitMQ(Server):
             return connection.recv(3) == b"\x01\x00\x00"
         return False
 
+    def spawn(self) -> None:
+        """Starts it behind a port mapper that ends with the tests, too: Erlang's own would be a daemon."""
+        if self._mapping is None:
+            machine.command("rabbitmq-server")
+            mapper = ["epmd", "-port", str(self._mapper), "-address", "127.0.0.1"]
+            self._mapping = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *mapper], stdin=subprocess.DEVNULL)
+        super().spawn()
+
     def stop(self) -> None:
-        """Ends it, and the port mapper that it has started."""
+        """Ends it, and the port mapper."""
         super().stop()
-        command = ["epmd", "-port", str(self._mapper), "-kill"]
-        subprocess.run(command, capture_output=True, check=False, timeout=20)
+        if self._mapping is not None:
+            self._mapping.kill()
+            self._mapping.wait()
+            self._mapping = None
 
     def settings(self) -> dict[str, Any]:
         """What the service is told of it."""
