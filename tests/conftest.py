@@ -1,5 +1,8 @@
 """What holds for every test: unit tests open no socket, and nothing of the developer's machine leaks into a test."""
 
+import asyncio
+import warnings
+
 import pytest
 
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -12,6 +15,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
         else:
             item.add_marker(pytest.mark.disable_socket)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Gives the main thread a current event loop: Pulumi's SDK asks for it, and `asyncio.run` leaves none behind."""
+    with warnings.catch_warnings():
+        # From Python 3.12 on, asking where there is none is deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            asyncio.get_event_loop()
+        except RuntimeError:
+            asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -54,9 +54,11 @@ def migrated(embedded: Embedded) -> Embedded:
         # These databases outlive no crash of the machine, and need not: a kill of a process they do.
         await admin.execute("ALTER SYSTEM SET fsync = off")
         await admin.execute("SELECT pg_reload_conf()")
-        await admin.close()
         its = settings_of(embedded, TEMPLATE)
         await migrate(lambda: connect(its, SUPERUSER))
+        # Nobody else may be in a database that is copied, autovacuum included.
+        await admin.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+        await admin.close()
 
     asyncio.run(prepare())
     return embedded
