@@ -18,7 +18,7 @@ from typing import Final
 from infra.cost.model import Range
 
 WIDTH: Final = 720
-LABEL: Final = 168
+LABEL: Final = 204
 """Width of the column of labels; a longer one is cut, and stands whole in the table."""
 
 VALUE: Final = 84
