@@ -110,11 +110,20 @@ async def serve(
 
 
 async def work(settings: Settings, *, ready: Callable[[], None]) -> None:
-    """Works on the index until SIGINT or SIGTERM."""
-    async with open_worker(settings) as (worker, _):
-        with _signals(worker.stop):
+    """Works on the index until SIGINT or SIGTERM, and with a broker brings the outbox there."""
+    async with open_worker(settings) as (worker, relay):
+
+        def stop() -> None:
+            worker.stop()
+            if relay:
+                relay.stop()
+
+        with _signals(stop):
             ready()
-            await worker.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(worker.run())
+                if relay:
+                    tasks.create_task(relay.run())
         log.info("stopped")
 
 

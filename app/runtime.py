@@ -34,6 +34,7 @@ from app.worker import Worker
 
 if TYPE_CHECKING:
     from app.index.opensearch import OpenSearch
+    from app.queue.rabbitmq import Relay
 
 
 @dataclass
@@ -143,29 +144,33 @@ def _of_no_use(name: str) -> bytes:
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Queue]]:
-    """Opens what a process needs that only indexes.
+async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay | None]]:
+    """Opens what a process needs that only indexes, and with a broker what brings the outbox there.
 
     Raises:
         UnavailableError: PostgreSQL does not answer.
         SettingsError: The schema is another version's.
     """
-    work = await Database.open(settings, settings.database_user or "docsearch_index")
-    try:
+    async with AsyncExitStack() as stack:
+        work = await Database.open(settings, settings.database_user or "docsearch_index")
+        stack.push_async_callback(work.close)
         await check_schema(work)
-        queue = outbox_queue(work, settings)
         engines: tuple[Index, ...] = (FullText(work, work),)
         if settings.opensearch_host:
             engines = (open_search(settings, work), *engines)
+            stack.push_async_callback(engines[0].close)
         cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
-        try:
-            yield Worker(work, queue, engines, cache), queue
-        finally:
-            await cache.close()
-            for engine in engines:
-                await engine.close()
-    finally:
-        await work.close()
+        stack.push_async_callback(cache.close)
+        queue: Queue = outbox_queue(work, settings)
+        relay = None
+        if settings.broker_host:
+            # Imported by who has one alone, as the client of OpenSearch.
+            from app.queue.rabbitmq import RabbitQueue, Relay  # noqa: PLC0415
+
+            queue = broker = RabbitQueue(settings, work)
+            stack.push_async_callback(broker.close)
+            relay = Relay(work, broker, batch=settings.worker_batch)
+        yield Worker(work, queue, engines, cache), relay
 
 
 def open_search(settings: Settings, database: Database) -> OpenSearch:

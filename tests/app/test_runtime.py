@@ -1,0 +1,41 @@
+"""What a process is made of, by its settings."""
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from app.document import Document
+from app.index.model import Match, Query
+from app.runtime import open_worker
+from app.store.documents import Operation
+from tests.app.services.servers import RabbitMQ
+from tests.app.world import World
+
+pytestmark = [pytest.mark.services, pytest.mark.anyio]
+
+
+async def test_without_a_broker_a_worker_takes_from_the_outbox(world: World) -> None:
+    scope = await world.tenant("a")
+    await world.write(scope, Operation(kind="create", document=Document(title="Tea")))
+    async with open_worker(world.settings) as (worker, relay):
+        assert relay is None
+        assert await worker.step() == 1
+    assert (await world.index.search(scope.query(Query(Match("tea"))))).total == 1
+
+
+async def test_with_a_broker_a_worker_gets_what_its_relay_brings_there(world: World, rabbitmq: RabbitMQ) -> None:
+    scope = await world.tenant("a")
+    await world.write(scope, Operation(kind="create", document=Document(title="Tea")))
+    told = rabbitmq.settings() | {"broker_password": SecretStr("guest")}
+    async with open_worker(world.settings.model_copy(update=told)) as (worker, relay):
+        assert relay is not None
+        assert await worker.step() == 0, "what waits in the outbox is not yet at the broker"
+        running = [asyncio.create_task(relay.run()), asyncio.create_task(worker.run())]
+        async with asyncio.timeout(30):
+            while (await world.queue.depth()).ready:
+                await asyncio.sleep(0.05)
+        relay.stop()
+        worker.stop()
+        await asyncio.gather(*running)
+    assert (await world.index.search(scope.query(Query(Match("tea"))))).total == 1
