@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -19,10 +19,9 @@ from app.access.keys import ApiKey, Keys
 from app.document import check
 from app.errors import ApiError
 from app.http.documents import read_line
-from app.index.full_text import FullText
 from app.index.model import Index, Write
 from app.process import owner
-from app.runtime import open_search, open_worker
+from app.runtime import open_engines, open_search, open_worker
 from app.settings import Settings
 from app.store import audit, documents, tenants
 from app.store import database as database_
@@ -180,25 +179,21 @@ async def index_all(settings: Settings) -> int:
 
 
 async def rebuild(settings: Settings, tenant: str | None) -> list[Rebuilt]:
-    """Makes the index again from the database, tenant by tenant, and compares."""
+    """Makes the index again from the database, tenant by tenant, and compares; it may be gone altogether."""
+    await prepare_search(settings)
     connection = await connect(settings)
     try:
         every = await tenants.every(connection)
         chosen = {tenant: await tenants.find(connection, tenant)} if tenant else dict(every)
     finally:
         await connection.close()
-    work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
-    try:
-        engines: list[Index] = [FullText(work, work)]
-        if settings.opensearch_host:
-            engines.insert(0, open_search(settings, work))
-        found = []
-        for engine in engines:
-            found += [await _rebuild(work, engine, name, tenant_id) for name, tenant_id in chosen.items()]
-            await engine.close()
-        return found
-    finally:
-        await work.close()
+    async with AsyncExitStack() as stack:
+        work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
+        stack.push_async_callback(work.close)
+        engines = open_engines(settings, work, work, stack)
+        return [
+            await _rebuild(work, engine, name, tenant_id) for engine in engines for name, tenant_id in chosen.items()
+        ]
 
 
 async def _rebuild(work: Database, index: Index, name: str, tenant_id: UUID) -> Rebuilt:

@@ -105,10 +105,7 @@ async def open_service(
         if with_worker:
             work = await Database.open(settings, settings.database_user or "docsearch_index")
             stack.push_async_callback(work.close)
-        engines: tuple[Index, ...] = (FullText(database, work),)
-        if settings.opensearch_host:
-            engines = (open_search(settings, database), *engines)
-            stack.push_async_callback(engines[0].close)
+        engines = open_engines(settings, database, work, stack)
         redis, redis_breaker = open_client(settings), Breaker("Redis")
         cache = cache_of(settings, redis, redis_breaker, alone=with_worker)
         stack.push_async_callback(cache.close)
@@ -155,10 +152,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         work = await Database.open(settings, settings.database_user or "docsearch_index")
         stack.push_async_callback(work.close)
         await check_schema(work)
-        engines: tuple[Index, ...] = (FullText(work, work),)
-        if settings.opensearch_host:
-            engines = (open_search(settings, work), *engines)
-            stack.push_async_callback(engines[0].close)
+        engines = open_engines(settings, work, work, stack)
         cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
         stack.push_async_callback(cache.close)
         queue: Queue = outbox_queue(work, settings)
@@ -171,6 +165,25 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
             stack.push_async_callback(broker.close)
             relay = Relay(work, broker, batch=settings.worker_batch)
         yield Worker(work, queue, engines, cache), relay
+
+
+def open_engines(
+    settings: Settings, database: Database, work: Database | None, stack: AsyncExitStack
+) -> tuple[Index, ...]:
+    """The engine of choice, then the one that stands in for it.
+
+    Args:
+        settings: Where OpenSearch is, if there is one.
+        database: Pools of the login that reads.
+        work: Pools of the worker's login, if this process indexes.
+        stack: Closes them.
+    """
+    full_text = FullText(database, work)
+    if not settings.opensearch_host:
+        return (full_text,)
+    search = open_search(settings, database)
+    stack.push_async_callback(search.close)
+    return search, full_text
 
 
 def open_search(settings: Settings, database: Database) -> OpenSearch:
