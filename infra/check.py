@@ -188,13 +188,16 @@ class Check:
     @property
     def status(self) -> Status:
         """How it ended."""
-        if self.failed or self.unsure:
+        if self.failed:
             return Status.INCOMPLETE
         if self.blocking:
             return Status.POLICY
         if self.objections:
             return Status.DESTRUCTIVE
-        return Status.OVER_BUDGET if self.over_budget else Status.OK
+        if self.over_budget:
+            return Status.OVER_BUDGET
+        # What is known to stop the change is said first: a price with a gap only keeps it from passing.
+        return Status.INCOMPLETE if self.unsure else Status.OK
 
     @property
     def exit_code(self) -> int:

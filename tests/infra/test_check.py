@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -104,13 +105,15 @@ def test_an_objection_stops_the_change_unless_it_is_waived() -> None:
 @given(its=checks)
 def test_the_gravest_decides(its: Check) -> None:
     expected = Status.OK
+    if its.unsure:
+        expected = Status.INCOMPLETE
     if its.over_budget:
         expected = Status.OVER_BUDGET
     if its.objections:
         expected = Status.DESTRUCTIVE
     if its.blocking:
         expected = Status.POLICY
-    if its.unsure or any(one.failed for one in its.stacks):
+    if any(one.failed for one in its.stacks):
         expected = Status.INCOMPLETE
     assert its.status is expected
 
@@ -207,6 +210,13 @@ def test_a_price_that_is_not_whole_never_keeps_a_budget() -> None:
     assert (its.status, its.exit_code) == (Status.INCOMPLETE, 12)
     assert its.summary.endswith("1 budget in doubt, +$50 a month, as far as is known")
     assert costing(900, 950, gap(), budget=INCREASE).status is Status.INCOMPLETE
+
+
+def test_a_price_that_is_not_whole_hides_nothing_that_stops_the_change() -> None:
+    its = costing(900, 950, gap())
+    destructive = replace(its, stacks=(replace(its.stacks[0], objections=(objection(),)), *its.stacks[1:]))
+    assert destructive.unsure
+    assert destructive.status is Status.DESTRUCTIVE
 
 
 def test_a_price_that_is_not_whole_is_said_where_there_is_no_budget() -> None:

@@ -84,7 +84,7 @@ def test_preview_as_json_has_one_entry_per_resource(outcomes: dict[str, Outcome]
     done = cli(local_cloud, "preview", "prod", "--local", "--json", "--expect-no-changes")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
-    assert {*plan} == {"stack", "region", "cloud", "summary", "changes"}
+    assert {*plan} == {"stack", "region", "cloud", "summary", "changes", "price"}
     assert (plan["stack"], plan["region"], plan["cloud"]) == ("prod", "us-east-1", "local")
     assert {*plan["summary"]} == {"create", "update", "replace", "delete", "same"}
     urns = [change["urn"] for change in plan["changes"]]
