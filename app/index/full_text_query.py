@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from app.errors import InvalidQueryError
 from app.index.model import (
@@ -91,16 +92,14 @@ def plan_search(scoped: ScopedQuery, variants: Variants) -> Plan:
     """
     query, values = scoped.query, Parameters()
     if _has_filter(query.clause, conjunctive=True):
-        raise InvalidQueryError(
-            "a filter stands inside of should or must_not",
-            why="a filter holds for all that is found",
-            remedy="Put it at the top, or turn it around with not",
-            pointer="/query",
-        )
-    source, score = _source(query.clause, compile_clause(query.clause, variants, scoped.tenant_id), values)
+        source, score = "full_text AS f", _score(mark_words(query.clause, variants), values)
+        held = [compile_filter(one, values) for one in scoped.filters]
+        held.append(_condition(query.clause, variants, scoped.tenant_id, values))
+    else:
+        source, score = _source(query.clause, compile_clause(query.clause, variants, scoped.tenant_id), values)
+        held = [compile_filter(one, values) for one in (*scoped.filters, *conjunctive_filters(query.clause))]
     wanted = [f"{score} AS score", *_matched_columns(query)]
-    filters = [compile_filter(one, values) for one in (*scoped.filters, *conjunctive_filters(query.clause))]
-    where = " AND ".join(["f.tenant_id = current_tenant()", "NOT f.deleted", *filters])
+    where = " AND ".join(["f.tenant_id = current_tenant()", "NOT f.deleted", *held])
     order = ", ".join(f"{_column(one)} {'DESC' if one.descending else 'ASC'}" for one in query.sort)
     order = f"{order}, document_id ASC" if order else "document_id ASC"
     after = f"WHERE {_after(query, values)}" if query.after else ""
@@ -189,11 +188,48 @@ def _source(clause: Clause, text: str, values: Parameters) -> tuple[str, str]:
         return "full_text AS f", "0.0::float8"
     query = f"to_tsquery('simple', {values.add(text, 'text')})"
     join = "f.tenant_id = current_tenant() AND f.document_id = m.document_id"
+    return f"matching({query}) AS m JOIN full_text AS f ON {join}", _rank(query)
+
+
+def _score(text: str, values: Parameters) -> str:
+    return _rank(f"to_tsquery('simple', {values.add(text, 'text')})") if text else "0.0::float8"
+
+
+def _rank(query: str) -> str:
     # 1: a long text is not better for being long (PostgreSQL manual, "Ranking Search Results").
-    return (
-        f"matching({query}) AS m JOIN full_text AS f ON {join}",
-        f"ts_rank_cd({_WEIGHTS}, f.words, {query}, 1)::float8",
-    )
+    return f"ts_rank_cd({_WEIGHTS}, f.words, {query}, 1)::float8"
+
+
+def _condition(clause: Clause, variants: Variants, tenant_id: UUID, values: Parameters) -> str:
+    """The condition of a clause whose filters hold for some of what is found only: one query of words cannot say it.
+
+    Words between filters are looked up in the index, each group by itself, and the rest is decided row by row.
+    """
+    if isinstance(clause, Everything):
+        return "true"
+    if not isinstance(clause, Bool) or not _any_filter(clause):
+        text = values.add(compile_clause(clause, variants, tenant_id), "text")
+        return f"f.document_id IN (SELECT document_id FROM matching(to_tsquery('simple', {text})))"
+
+    def conditions(parts: Sequence[Clause]) -> list[str]:
+        return [_condition(part, variants, tenant_id, values) for part in parts]
+
+    held = conditions(clause.must)
+    # What a field that is not there is compared to is neither true nor false, until something is made of it.
+    held += [f"coalesce({compile_filter(one, values)}, false)" for one in clause.filter]
+    held += [f"NOT {one}" for one in conditions(clause.must_not)]
+    if clause.needed == 1 and clause.should:
+        held.append(f"({' OR '.join(conditions(clause.should))})")
+    elif clause.needed:
+        counted = [f"({one})::int" for one in conditions(clause.should)]
+        held.append(f"({' + '.join(counted or ['0'])} >= {clause.needed:d})")
+    return f"({' AND '.join(held)})" if held else "true"
+
+
+def _any_filter(clause: Clause) -> bool:
+    if not isinstance(clause, Bool):
+        return False
+    return bool(clause.filter) or any(_any_filter(part) for part in (*clause.must, *clause.should, *clause.must_not))
 
 
 def _matched_columns(query: Query) -> list[str]:

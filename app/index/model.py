@@ -125,7 +125,8 @@ class Bool(Struct, frozen=True, tag="bool", tag_field="kind", forbid_unknown_fie
         should: At least ``minimum_should_match`` of them have to match; each raises the score.
         must_not: None may match.
         filter: All have to hold.
-        minimum_should_match: By default 1 if there is nothing in ``must`` and ``filter``, otherwise 0.
+        minimum_should_match: By default 1 if there is nothing in ``must`` and ``filter``, otherwise 0. In the first
+            case it is never less: what nothing asks for is not found (Lucene's ``BooleanQuery``).
     """
 
     must: tuple[Clause, ...] = ()
@@ -137,9 +138,8 @@ class Bool(Struct, frozen=True, tag="bool", tag_field="kind", forbid_unknown_fie
     @property
     def needed(self) -> int:
         """How many of ``should`` have to match."""
-        if self.minimum_should_match is not None:
-            return self.minimum_should_match
-        return 1 if self.should and not self.must and not self.filter else 0
+        least = 1 if self.should and not self.must and not self.filter else 0
+        return least if self.minimum_should_match is None else max(least, self.minimum_should_match)
 
 
 Clause = Everything | Match | Phrase | Prefix | Bool

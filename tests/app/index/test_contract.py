@@ -5,7 +5,6 @@ import html
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -44,42 +43,11 @@ from app.store import documents
 from app.store.documents import Operation
 from app.tenancy import Right, Scope
 from app.worker import Worker
+from tests.app.library import FILTERS, LIBRARY, day
 from tests.app.services.servers import OpenSearch as Server
 from tests.app.world import World, world_of
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
-
-
-def day(number: int) -> datetime:
-    return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number - 1)
-
-
-LIBRARY = {
-    "tea": Document(
-        title="Brewing green tea",
-        content="Steam the leaves. Boiling water burns green leaves.",
-        author="ada",
-        tags=("drinks", "tea"),
-        metadata={"pages": 12, "printed": True, "shelf": "north"},
-        published_at=day(1),
-    ),
-    "coffee": Document(
-        title="Brewing coffee",
-        content="Grind the beans, and pour boiling water over them while it is running through a filter.",
-        author="bob",
-        tags=("coffee", "drinks"),
-        metadata={"pages": 30, "printed": False},
-        published_at=day(2),
-    ),
-    "runner": Document(
-        title="A runner's diary",
-        content="She runs in New York every morning. 1 < 2, Tea & toast after that.",
-        author="ada",
-        tags=("sport",),
-        metadata={"pages": 200},
-        published_at=day(3),
-    ),
-}
 
 
 @dataclass
@@ -186,23 +154,36 @@ async def test_clauses_combine(shelf: Shelf) -> None:
     assert [shelf.names[hit.document_id] for hit in ranked.hits] == ["coffee", "tea"]
 
 
-FILTERS: list[tuple[Filter, set[str]]] = [
-    (Term("author", ("ada",)), {"tea", "runner"}),
-    (Term("author", ("ada", "bob")), {"tea", "runner", "coffee"}),
-    (Term("tags", ("tea", "sport")), {"tea", "runner"}),
-    (Term("metadata.printed", (True,)), {"tea"}),
-    (Term("metadata.pages", (12, 200.0)), {"tea", "runner"}),
-    (Term("metadata.shelf", ("north",)), {"tea"}),
-    (Range("metadata.pages", gt=12, lte=200), {"coffee", "runner"}),
-    (Range("metadata.shelf", gt=0), set()),
-    (Range("published_at", gte=day(2)), {"coffee", "runner"}),
-    (Range("published_at", lt=day(2)), {"tea"}),
-    (Exists("metadata.shelf"), {"tea"}),
-    (Exists("author"), {"tea", "coffee", "runner"}),
-    (Not(Exists("metadata.shelf")), {"coffee", "runner"}),
-    (Not(Term("author", ("ada",))), {"coffee"}),
-    (Not(Range("metadata.shelf", gt=0)), {"tea", "coffee", "runner"}),
-]
+async def test_a_filter_within_a_clause_holds_for_that_clause_alone(shelf: Shelf) -> None:
+    ada, bob, drinks = (Bool(filter=(Term("author", (name,)),)) for name in ("ada", "bob", "none"))
+    north, thick = Exists("metadata.shelf"), Range("metadata.pages", gt=100)
+    water = Match("water")
+    cases: list[tuple[Bool, set[str]]] = [
+        (Bool(should=(ada, Match("coffee"))), {"tea", "runner", "coffee"}),
+        (Bool(should=(bob, Bool(must=(Match("tea"),), filter=(north,)))), {"coffee", "tea"}),
+        (Bool(must_not=(ada,)), {"coffee"}),
+        (Bool(must=(water,), must_not=(Bool(filter=(north,)),)), {"coffee"}),
+        (Bool(must_not=(Bool(must=(water,), filter=(north,)),)), {"coffee", "runner"}),
+        (Bool(must=(water,), should=(ada,)), {"tea", "coffee"}),
+        (Bool(must=(Bool(should=(Bool(filter=(thick,)), bob)),)), {"runner", "coffee"}),
+        (Bool(should=(ada, water, Match("tea")), minimum_should_match=3), {"tea"}),
+        (Bool(should=(bob,), minimum_should_match=0), {"coffee"}),
+        (Bool(should=(ada, water, Match("tea")), minimum_should_match=2), {"tea", "runner"}),
+        (Bool(should=(ada, drinks), minimum_should_match=3), set()),
+        (Bool(should=(drinks, Match("nothing"))), set()),
+        (Bool(must_not=(Bool(filter=(thick,)),)), {"tea", "coffee"}),
+        (Bool(must_not=(Bool(filter=(Not(thick),)),)), {"runner"}),
+        (Bool(must_not=(Bool(filter=(Range("metadata.shelf", gt=0),)),)), {"tea", "coffee", "runner"}),
+        (Bool(filter=(north,), should=(bob,)), {"tea"}),
+        (Bool(should=(Everything(), bob), filter=(Term("author", ("bob",)),)), {"coffee"}),
+        (Bool(should=(Bool(filter=(north,), must_not=(Match("tea"),)), bob)), {"coffee"}),
+        (Bool(should=(Bool(must=(Match(""),), filter=(north,)), Match("..."))), set()),
+    ]
+    for clause, names in cases:
+        assert await shelf.found(clause) == names, clause
+    ranked = await shelf.ask(Bool(should=(ada, Match("coffee"))), highlight=Highlight())
+    assert shelf.names[ranked.hits[0].document_id] == "coffee"
+    assert ranked.hits[0].highlights["title"] == ["Brewing <mark>coffee</mark>"]
 
 
 async def test_filters(shelf: Shelf) -> None:
@@ -232,7 +213,7 @@ async def test_what_was_found_is_marked_and_the_rest_is_escaped(shelf: Shelf) ->
     assert tea.highlights["title"] == ["Brewing [green] tea"]
 
 
-@pytest.mark.parametrize("sort", [(Sort("title"),), (Sort("published_at", True),), (Sort("score", True),)], ids=str)
+@pytest.mark.parametrize("sort", [(), (Sort("title"),), (Sort("published_at", True),), (Sort("score", True),)], ids=str)
 async def test_pages_by_position_hold_everything_once(sort: tuple[Sort, ...], shelf: Shelf) -> None:
     same = [Document(title="Boiling water", content=f"Number {number}", published_at=day(5)) for number in range(10)]
     await shelf.world.write(shelf.scope, *(Operation(kind="create", document=one) for one in same))
@@ -288,7 +269,21 @@ async def test_a_bound_token_sees_its_documents_alone(shelf: Shelf) -> None:
     assert (result.total, result.facets[0].buckets) == (2, [Bucket("ada", 2)])
 
 
-HOSTILE = ["   ", "!!! & | ( ) :*", "'", "\\", "&", "t" + "0" * 32, "%", "<->", "\u0130\u1e9e", "a" * 5000, '{"x":1}~9']
+HOSTILE = [
+    "",
+    "   ",
+    "a'b:*",
+    "!!! & | ( ) :*",
+    "'",
+    "\\",
+    "&",
+    "t" + "0" * 32,
+    "%",
+    "<->",
+    "\u0130\u1e9e",
+    "a" * 5000,
+    '{"x":1}~9',
+]
 
 
 async def test_hostile_words_find_nothing_and_break_nothing(shelf: Shelf) -> None:
@@ -373,7 +368,9 @@ async def test_no_tenant_finds_anything_of_another(shelf: Shelf, chance: random.
             return Phrase(text)
         parts = [clause(depth + 1) for _ in range(chance.randint(1, 3))]
         whole = tuple(parts)
-        return chance.choice((Bool(must=whole), Bool(should=whole), Bool(must_not=whole)))
+        held = tuple(one for one, _ in chance.sample(FILTERS, chance.choice((0, 0, 1))))
+        kinds = (Bool(must=whole, filter=held), Bool(should=whole, filter=held), Bool(must_not=whole, filter=held))
+        return chance.choice(kinds)
 
     for _ in range(150):
         filters = tuple(one for one, _ in chance.sample(FILTERS, chance.randint(0, 2)))
