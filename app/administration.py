@@ -112,6 +112,23 @@ async def revoke_key(settings: Settings, tenant: str, prefix: str) -> ApiKey:
         return gone
 
 
+async def suspend(settings: Settings, tenant: str, *, suspended: bool) -> None:
+    """Ends or resumes answering a tenant."""
+    async with _as_owner(settings, tenant) as (connection, scope, _):
+        await tenants.suspend(connection, scope.tenant_id, suspended=suspended)
+        action = "suspend_tenant" if suspended else "resume_tenant"
+        await audit.record(connection, scope, Origin(), action=action, resource=f"tenant/{tenant}")
+
+
+async def limit(settings: Settings, tenant: str, per_minute: int | None) -> None:
+    """Sets a tenant's limit, requests per minute; None for the service's."""
+    async with _as_owner(settings, tenant) as (connection, scope, _):
+        await tenants.limit(connection, scope.tenant_id, per_minute)
+        detail = {"per_minute": per_minute}
+        resource = f"tenant/{tenant}"
+        await audit.record(connection, scope, Origin(), action="limit_tenant", resource=resource, detail=detail)
+
+
 async def load(
     settings: Settings, tenant: str, lines: Iterable[bytes], *, new_tenant: bool, tell: Callable[[str], None]
 ) -> tuple[int, int]:

@@ -98,11 +98,7 @@ def _role(name: str, text: str) -> None:
     @cli.command(name, help=text + f"\n\n    \b\n    Examples:\n      docsearch-api {name}")
     @_port
     def command(port: int | None) -> None:
-        settings = _settings(port)
-        settings = (
-            settings if settings.database_user else settings.model_copy(update={"database_user": f"docsearch_{name}"})
-        )
-        _run(process.serve(settings, with_worker=False, ready=click.echo))
+        _run(process.serve(_pod(port, name), with_worker=False, ready=click.echo))
 
 
 _role("search", "Answer requests, as the search role of the platform.")
@@ -211,6 +207,39 @@ def revoke_key(tenant: str, prefix: str) -> None:
     """End a key, by the PREFIX that the list shows. It opens nothing after 10 s."""
     gone = _administrate(lambda settings: administration.revoke_key(settings, tenant, prefix))
     click.echo(f"{gone.prefix} is revoked.")
+
+
+@cli.group(cls=Group)
+def tenants() -> None:
+    """Suspend a tenant, resume it, and set its limit."""
+
+
+@tenants.command("suspend")
+@_tenant
+@examples("docsearch-api tenants suspend --tenant acme")
+def suspend_tenant(tenant: str) -> None:
+    """Answer a tenant nothing any more, from 10 s on. It keeps what it has."""
+    _administrate(lambda settings: administration.suspend(settings, tenant, suspended=True))
+    click.echo(f"{tenant} is suspended.")
+
+
+@tenants.command("resume")
+@_tenant
+@examples("docsearch-api tenants resume --tenant acme")
+def resume_tenant(tenant: str) -> None:
+    """Answer a suspended tenant again."""
+    _administrate(lambda settings: administration.suspend(settings, tenant, suspended=False))
+    click.echo(f"{tenant} is served.")
+
+
+@tenants.command("limit")
+@_tenant
+@click.option("--per-minute", type=click.IntRange(1, 2**31 - 1), help="Requests per minute; without it the service's.")
+@examples("docsearch-api tenants limit --tenant acme --per-minute 6000", "docsearch-api tenants limit --tenant acme")
+def limit_tenant(tenant: str, per_minute: int | None) -> None:
+    """Set how much a tenant may ask, all its keys and users together."""
+    _administrate(lambda settings: administration.limit(settings, tenant, per_minute))
+    click.echo(f"{tenant} may ask {f'{per_minute:,}' if per_minute else 'as often as the service grants'} a minute.")
 
 
 @cli.command()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from app.access.admission import Admission
 from app.access.keys import Keys
 from app.access.tokens import Tokens
 from app.errors import SettingsError
@@ -50,6 +51,7 @@ class Service:
         queue: Where index work waits, if this process works on it, too.
         keys: Opens API keys.
         tokens: Opens tenant tokens.
+        admission: Lets tenants in.
         limits: Counts requests.
         cursors: Signs cursors.
         bounds: How much a query may ask for.
@@ -65,6 +67,7 @@ class Service:
     queue: OutboxQueue | None
     keys: Keys
     tokens: Tokens
+    admission: Admission
     limits: Limiter
     cursors: Cursors
     bounds: Bounds
@@ -126,6 +129,7 @@ async def open_service(
             queue=queue,
             keys=keys,
             tokens=Tokens(secret("tenant_token_key"), keys),
+            admission=Admission(database),
             limits=Limiter(redis, redis_breaker),
             cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),

@@ -10,24 +10,20 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from cachetools import TTLCache
 from msgspec import Struct
 
+from app.access.memory import Memory
 from app.errors import ApiError, InvalidRequestError, NotFoundError, UnauthenticatedError
 from app.store.database import Connection, Database
 from app.tenancy import Right, Scope, internal
 
 KEY: Final = re.compile(r"dsk_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
-
-KNOWN_SECONDS: Final = 10.0
-"""How long a key that was found is not looked up again, s: how long a revoked one may still open."""
 
 USED_SECONDS: Final = 60.0
 """How exact ``last_used_at`` is, s: a write per request would cost more than the request."""
@@ -61,6 +57,11 @@ class ApiKey(Struct, frozen=True):
     is_active: bool
 
 
+class _Parent(Struct, frozen=True):
+    rate_limit: int | None
+    expires_at: datetime | None
+
+
 _COLUMNS: Final = ", ".join(ApiKey.__struct_fields__)
 
 
@@ -74,8 +75,8 @@ class Keys:
 
     def __init__(self, database: Database, pepper: bytes) -> None:
         self._database, self._pepper = database, pepper
-        self._known: TTLCache[str, tuple[Scope, datetime | None]] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
-        self._alive: TTLCache[tuple[UUID, UUID], bool] = TTLCache(10_000, KNOWN_SECONDS, time.monotonic)
+        self.known: Memory[str, tuple[Scope, datetime | None]] = Memory()
+        self.parents: Memory[tuple[UUID, UUID], _Parent] = Memory()
 
     def digest(self, key: str) -> str:
         """What is kept of a key."""
@@ -86,16 +87,13 @@ class Keys:
 
         Raises:
             UnauthenticatedError: It is malformed, unknown, revoked or expired. Which of them is not said.
-            UnavailableError: The database does not answer, and the key was not used a moment ago.
+            UnavailableError: The database does not answer, and the key has not been used for a while.
         """
         match = KEY.fullmatch(key)
         if not match:
             raise _refused()
         digest = self.digest(key)
-        known = self._known.get(digest)
-        if known is None:
-            known = self._known[digest] = await self._find(match[1], digest)
-        scope, expires_at = known
+        scope, expires_at = await self.known.get(digest, lambda: self._find(match[1], digest))
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise _refused()
         return scope
@@ -126,25 +124,26 @@ class Keys:
             async with self._database.write(scope) as connection:
                 await connection.execute("UPDATE api_keys SET last_used_at = $2 WHERE key_id = $1", scope.key_id, now)
 
-    async def check_alive(self, tenant_id: UUID, key_id: UUID) -> None:
-        """Checks that a key, which a token was made with, still opens.
+    async def limit_of(self, tenant_id: UUID, key_id: UUID) -> int | None:
+        """The limit of a key that a token was made with, requests per minute: what its tokens share with it.
 
         Raises:
-            UnauthenticatedError: It was revoked, or has expired.
+            UnauthenticatedError: The key was revoked, or has expired.
+            UnavailableError: The database does not answer, and the key's tokens have not been used for a while.
         """
-        alive = self._alive.get((tenant_id, key_id))
-        if alive is None:
-            async with self._database.read(internal(tenant_id, "tokens")) as connection:
-                alive = self._alive[tenant_id, key_id] = bool(
-                    await connection.fetchval(
-                        """
-                        SELECT is_active AND (expires_at IS NULL OR expires_at > now()) FROM api_keys WHERE key_id = $1
-                        """,
-                        key_id,
-                    )
-                )
-        if not alive:
-            raise UnauthenticatedError("the token's API key was revoked", remedy="Ask for a token by another key")
+        parent = await self.parents.get((tenant_id, key_id), lambda: self._parent(tenant_id, key_id))
+        if parent.expires_at is not None and parent.expires_at <= datetime.now(UTC):
+            raise _parent_ended()
+        return parent.rate_limit
+
+    async def _parent(self, tenant_id: UUID, key_id: UUID) -> _Parent:
+        async with self._database.read(internal(tenant_id, "tokens")) as connection:
+            row = await connection.fetchrow(
+                "SELECT rate_limit, expires_at FROM api_keys WHERE key_id = $1 AND is_active", key_id
+            )
+        if row is None:
+            raise _parent_ended()
+        return _Parent(**dict(row))
 
     async def create(
         self,
@@ -198,6 +197,10 @@ class Keys:
 
 def _refused() -> UnauthenticatedError:
     return UnauthenticatedError("the API key is not valid", remedy="Ask an administrator of your tenant for one")
+
+
+def _parent_ended() -> UnauthenticatedError:
+    return UnauthenticatedError("the token's API key was revoked", remedy="Ask for a token by another key")
 
 
 def check_scopes(scopes: Sequence[str]) -> None:

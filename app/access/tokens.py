@@ -79,7 +79,6 @@ class Tokens:
             "jti": str(uuid4()),
             "tenant": str(scope.tenant_id),
             "key": str(scope.key_id),
-            "per_minute": scope.per_minute,
             "filters": msgspec.json.encode((*scope.forced, *forced)).decode(),
         }
         return jwt.encode(claims, self._key, algorithm=ALGORITHM), expires
@@ -107,12 +106,12 @@ class Tokens:
             raise UnauthenticatedError("the token has expired", remedy="Ask for a new one") from None
         except (jwt.InvalidTokenError, ValueError, TypeError, msgspec.DecodeError, RecursionError):
             raise UnauthenticatedError("the token is not valid", remedy="Ask for a new one") from None
-        await self._keys.check_alive(tenant_id, key_id)
+        per_minute = await self._keys.limit_of(tenant_id, key_id)
         return Scope(
             tenant_id=tenant_id,
             actor=f"token:{claims['sub']}",
             rights=frozenset({Right.READ}),
             forced=forced,
             key_id=key_id,
-            per_minute=claims.get("per_minute"),
+            per_minute=per_minute,
         )

@@ -237,6 +237,7 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
 
     Raises:
         UnauthenticatedError: It has no credentials, or none that are valid.
+        ForbiddenError: Its tenant is suspended.
         RateLimitedError: Its key, its tenant, or wrong credentials from its address come too often.
     """
     headers = request.headers
@@ -258,8 +259,9 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
     except UnauthenticatedError:
         await service.limits.take(Limit(f"limit:{{failures}}:{address}", FAILURES_PER_MINUTE))
         raise
+    standing = await service.admission.admit(scope.tenant_id)
     settings = service.settings
-    limits = [of_tenant(scope.tenant_id, settings.tenant_per_minute)]
+    limits = [of_tenant(scope.tenant_id, standing.per_minute or settings.tenant_per_minute)]
     if scope.key_id is not None:
         limits.append(of_key(scope.tenant_id, scope.key_id, scope.per_minute or settings.key_per_minute))
     await service.limits.take(*limits)

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID, uuid4
+
+from msgspec import Struct
 
 from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.store.database import Connection
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class Standing(Struct, frozen=True):
+    """What holds for a tenant's requests.
+
+    Attributes:
+        per_minute: Its limit, requests per minute; None for the service's.
+        suspended_at: Since when it is answered nothing; None if it is served.
+    """
+
+    per_minute: int | None
+    suspended_at: datetime | None
 
 
 async def create(connection: Connection, name: str) -> UUID:
@@ -53,3 +68,29 @@ async def every(connection: Connection) -> Mapping[str, UUID]:
     """All tenants by name, as an administrator sees them."""
     rows = await connection.fetch("SELECT name, tenant_id FROM tenants ORDER BY name")
     return {row["name"]: row["tenant_id"] for row in rows}
+
+
+async def standing(connection: Connection, tenant_id: UUID) -> Standing | None:
+    """What holds for a tenant's requests; None if there is no such tenant."""
+    row = await connection.fetchrow("SELECT per_minute, suspended_at FROM tenants WHERE tenant_id = $1", tenant_id)
+    return Standing(**dict(row)) if row else None
+
+
+async def suspend(connection: Connection, tenant_id: UUID, *, suspended: bool) -> None:
+    """Ends or resumes answering a tenant. Suspended twice, it is so since the first time."""
+    await connection.execute(
+        "UPDATE tenants SET suspended_at = CASE WHEN $2 THEN coalesce(suspended_at, now()) END WHERE tenant_id = $1",
+        tenant_id,
+        suspended,
+    )
+
+
+async def limit(connection: Connection, tenant_id: UUID, per_minute: int | None) -> None:
+    """Sets a tenant's limit, requests per minute; None for the service's.
+
+    Raises:
+        InvalidRequestError: It could never ask.
+    """
+    if per_minute is not None and not 1 <= per_minute < 2**31:
+        raise InvalidRequestError(f"the limit is {per_minute} requests per minute", why="1 is the least")
+    await connection.execute("UPDATE tenants SET per_minute = $2 WHERE tenant_id = $1", tenant_id, per_minute)

@@ -144,6 +144,18 @@ def test_a_key_is_made_used_and_revoked(home: Path) -> None:
     assert "there is no API key 'nobody'" in again.stderr
 
 
+def test_a_tenant_is_limited_suspended_and_served_again(home: Path) -> None:
+    made = run(home, "keys", "create", "--tenant", "bound", "--new-tenant", "--scope", "read").stdout.strip()
+    assert run(home, "tenants", "limit", "--tenant", "bound", "--per-minute", "2").stdout.startswith(
+        "bound may ask 2 a"
+    )
+    assert run(home, "tenants", "suspend", "--tenant", "bound").stdout == "bound is suspended.\n"
+    with serving(home) as (_, url, _), Client(url, made) as client, pytest.raises(ProblemError, match="is suspended"):
+        client.whoami()
+    assert run(home, "tenants", "resume", "--tenant", "bound").stdout == "bound is served.\n"
+    assert "no tenant 'nobody'" in run(home, "tenants", "suspend", "--tenant", "nobody").stderr
+
+
 def test_documents_are_loaded_and_the_index_is_made_again(home: Path) -> None:
     lines = [json.dumps({"document": {"title": f"Number {number}"}}) for number in range(20)]
     loaded = run(home, "load", "--tenant", "loaded", "--new-tenant", "-", stdin="\n".join([*lines, "{", ""]))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,9 +11,13 @@ from uuid import uuid4
 import jwt
 import pytest
 
+from app.errors import UnavailableError
 from app.http.app import OPERATIONS
 from app.resilience.limits import Limiter
 from app.settings import Settings
+from app.store import tenants
+from app.store.database import connect
+from app.store.embedded import SUPERUSER
 from tests.app.http.conftest import Api, Caller, api_of, problem
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
@@ -90,6 +95,12 @@ async def test_a_key_is_kept_as_a_hash_alone(api: Api) -> None:
     assert caller.credential not in (await caller("GET", "/v1/keys")).text
 
 
+def ten_seconds_later(api: Api) -> None:
+    """All that was looked up is looked up again."""
+    for one in (api.service.keys.known, api.service.keys.parents, api.service.admission.known):
+        one.forget()
+
+
 async def test_an_expired_key_opens_nothing(api: Api) -> None:
     admin = await api.tenant("mine")
     soon = datetime.now(UTC) + timedelta(seconds=0.5)
@@ -107,8 +118,7 @@ async def test_a_revoked_key_and_its_tokens_open_nothing(api: Api) -> None:
     assert (await bearer("GET", "/v1/me")).json()["actor"] == "token:u"
     gone = await admin("DELETE", f"/v1/keys/{reader.prefix}")
     assert gone.json()["is_active"] is False
-    api.service.keys._known.clear()  # ten seconds later
-    api.service.keys._alive.clear()
+    ten_seconds_later(api)
     problem(await reader("GET", "/v1/me"), 401, "unauthenticated")
     problem(await bearer("GET", "/v1/me"), 401, "unauthenticated")
 
@@ -210,6 +220,77 @@ async def test_a_tenant_keeps_to_its_rate_whatever_keys_it_has(settings: Setting
         asked = [(await one("GET", "/v1/me")).status_code for one in (mine, second) * 6]
         assert asked == [200] * 10 + [429] * 2
         assert (await theirs("GET", "/v1/me")).status_code == 200
+
+
+async def limited(api: Api, tenant_id: Any, per_minute: int) -> None:
+    admin = await connect(api.world.settings, SUPERUSER)
+    await tenants.limit(admin, tenant_id, per_minute)
+    await admin.close()
+
+
+async def test_a_tenant_has_a_limit_of_its_own_beside_those_of_its_keys(settings: Settings) -> None:
+    async with api_of(settings, key_per_minute=6000) as api:
+        mine, theirs = await api.tenant("mine"), await api.tenant("theirs")
+        slow = await api.key(mine.tenant_id, "read", rate_limit=6)
+        await limited(api, mine.tenant_id, 12)
+        assert [(await slow("GET", "/v1/me")).status_code for _ in range(7)] == [200] * 6 + [429]
+        asked = [await mine("GET", "/v1/me") for _ in range(5)]
+        assert [one.status_code for one in asked] == [200] * 4 + [429]
+        assert "more than 12 requests a minute" in problem(asked[-1], 429, "rate-limited")["detail"]
+        assert [(await theirs("GET", "/v1/me")).status_code for _ in range(11)] == [200] * 11
+
+
+async def test_a_token_has_the_limit_that_its_key_has_now(api: Api) -> None:
+    admin = await api.tenant("mine")
+    reader = await api.key(admin.tenant_id, "read", rate_limit=6000)
+    token = Caller(api, (await reader("POST", "/v1/tokens", json={"subject": "u"})).json()["token"], None)
+    assert [(await token("GET", "/v1/me")).status_code for _ in range(11)] == [200] * 11
+    await api.world.admin("UPDATE api_keys SET rate_limit = 1 WHERE prefix = $1", reader.prefix)
+    ten_seconds_later(api)
+    assert (await token("GET", "/v1/me")).status_code == 429
+
+
+async def test_a_dead_redis_takes_no_limit_away(settings: Settings) -> None:
+    async with api_of(settings, cache_host="127.0.0.1", cache_port=1, cache_tls=False) as api:
+        caller = await api.tenant("mine", "read")
+        await limited(api, caller.tenant_id, 12)
+        assert [(await caller("GET", "/v1/me")).status_code for _ in range(11)] == [200] * 10 + [429]
+
+
+async def test_a_suspended_tenant_is_refused_whatever_it_shows_and_is_served_again(api: Api) -> None:
+    mine, theirs = await api.tenant("mine"), await api.tenant("theirs")
+    token = Caller(api, (await mine("POST", "/v1/tokens", json={"subject": "u"})).json()["token"], None)
+    for suspended in (True, False):
+        admin = await connect(api.world.settings, SUPERUSER)
+        await tenants.suspend(admin, mine.tenant_id, suspended=suspended)
+        await admin.close()
+        ten_seconds_later(api)
+        for caller in (mine, token):
+            answer = await caller("GET", "/v1/me")
+            if suspended:
+                assert "suspended" in problem(answer, 403, "forbidden")["detail"]
+            else:
+                assert answer.status_code == 200
+        assert (await theirs("GET", "/v1/me")).status_code == 200
+
+
+async def test_who_was_let_in_a_moment_ago_is_let_in_while_the_database_is_away(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, stranger = await api.tenant("mine"), await api.tenant("theirs")
+    token = Caller(api, (await caller("POST", "/v1/tokens", json={"subject": "u"})).json()["token"], None)
+    assert (await token("GET", "/v1/me")).status_code == 200
+    now = time.monotonic()
+
+    async def gone(*_: Any) -> Any:
+        raise UnavailableError("PostgreSQL does not answer")
+
+    monkeypatch.setattr(api.service.database, "_acquire", gone)
+    for later, status in ((60.0, 200), (400.0, 503)):
+        for one in (api.service.keys.known, api.service.keys.parents, api.service.admission.known):
+            monkeypatch.setattr(one, "_clock", lambda at=now + later: at)
+        assert [(await one("GET", "/v1/me")).status_code for one in (caller, token)] == [status] * 2
+    problem(await stranger("GET", "/v1/me"), 503, "unavailable")
 
 
 async def test_who_guesses_keys_is_told_to_wait(api: Api) -> None:
