@@ -14,6 +14,7 @@ from app.cli import cli
 from app.errors import every_error
 from app.http.app import openapi
 from app.settings import options
+from app.tenancy import ROLES, Right, Role
 
 _INTRODUCTION = """\
 # The search API
@@ -43,6 +44,28 @@ synonyms come from a vocabulary per tenant. A word may have one typing mistake f
 first letter has to be right.
 """
 
+_ACCESS = """\
+Credentials are sent as `Authorization: Bearer`, of three kinds. Each gives rights for one tenant:
+
+* **API keys** have the scopes that they were made with. They are kept as a hash. A key that was revoked opens nothing
+  after 10 s.
+* **Tenant tokens** are made with a key, only read, are bound to filters, open for an hour at most and end with their
+  key. They share its limit.
+* **Access tokens** of an identity provider (OAuth 2.0, OpenID Connect), if `OIDC_ISSUER` and `OIDC_AUDIENCE` are set.
+  They are signed by RS256 or ES256; `iss`, `aud` and `exp` have to be right. A claim holds the id of the tenant, which
+  has to be here, and another one roles:
+
+{roles}
+
+The provider's keys are fetched when they are needed and again every `OIDC_REFRESH_SECONDS`; a kid that is not known is
+looked for at once, but not more often than every `OIDC_INTERVAL_SECONDS`. While the provider is away its keys are used
+until they are `OIDC_MAX_AGE_SECONDS` old.
+
+A request takes from two limits, or from none: that of its key or user, and that of its tenant
+(`docsearch-api tenants limit`). Without Redis each process keeps them by itself. While the database is away, who was
+let in during the last 5 minutes is let in still; a suspended tenant (`docsearch-api tenants suspend`) is out
+after 10 s."""
+
 _SCHEDULE = """\
 A filter in an URL is `FIELD:VALUE`, `-FIELD:VALUE` (not), `FIELD>=VALUE`, `FIELD:*` (has one); fields are `author`,
 `language`, `tags`, `metadata.KEY` and the dates `created_at`, `published_at`, `updated_at`."""
@@ -50,7 +73,18 @@ A filter in an URL is `FIELD:VALUE`, `-FIELD:VALUE` (not), `FIELD>=VALUE`, `FIEL
 
 def manual() -> str:
     """The whole reference, as Markdown."""
-    parts = [_INTRODUCTION, "## Endpoints", _SCHEDULE, *_endpoints(), "## Types", *_types(), "## Errors", _errors()]
+    parts = [
+        _INTRODUCTION,
+        "## Who may do what",
+        _ACCESS.format(roles=_roles()),
+        "## Endpoints",
+        _SCHEDULE,
+        *_endpoints(),
+        "## Types",
+        *_types(),
+        "## Errors",
+        _errors(),
+    ]
     parts += ["## Commands", inspect.cleandoc(cli.help or ""), *_commands(cli, "docsearch-api"), _exit_codes()]
     parts += ["## Options", _options()]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -64,6 +98,11 @@ def commands(group: click.Group, above: str = "docsearch-api") -> Iterator[tuple
             yield from commands(command, path)
         else:
             yield path, command
+
+
+def _roles() -> str:
+    rows = [f"| `{role}` | {', '.join(f'`{right}`' for right in Right if right in ROLES[role])} |" for role in Role]
+    return "\n".join(["| role | scopes |", "|---|---|", *rows])
 
 
 def _endpoints() -> Iterator[str]:

@@ -34,6 +34,7 @@ from app.tenancy import internal
 from app.worker import Worker
 
 if TYPE_CHECKING:
+    from app.access.users import Users
     from app.index.opensearch import OpenSearch
     from app.queue.rabbitmq import Relay
 
@@ -51,6 +52,7 @@ class Service:
         queue: Where index work waits, if this process works on it, too.
         keys: Opens API keys.
         tokens: Opens tenant tokens.
+        users: Opens access tokens of an identity provider, if there is one.
         admission: Lets tenants in.
         limits: Counts requests.
         cursors: Signs cursors.
@@ -67,6 +69,7 @@ class Service:
     queue: OutboxQueue | None
     keys: Keys
     tokens: Tokens
+    users: Users | None
     admission: Admission
     limits: Limiter
     cursors: Cursors
@@ -129,6 +132,7 @@ async def open_service(
             queue=queue,
             keys=keys,
             tokens=Tokens(secret("tenant_token_key"), keys),
+            users=None if probes_only else await open_users(settings, stack),
             admission=Admission(database),
             limits=Limiter(redis, redis_breaker),
             cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
@@ -188,6 +192,21 @@ def open_engines(
     search = open_search(settings, database)
     stack.push_async_callback(search.close)
     return search, full_text
+
+
+async def open_users(settings: Settings, stack: AsyncExitStack) -> Users | None:
+    """What opens access tokens, if the settings name who makes them.
+
+    Raises:
+        SettingsError: They cannot be told from those that are for others.
+    """
+    if not settings.oidc_issuer:
+        return None
+    # Imported by who has a provider alone: an HTTP client takes time and memory.
+    from app.access.issuer import open_issuer  # noqa: PLC0415
+    from app.access.users import Users  # noqa: PLC0415
+
+    return Users(settings, await stack.enter_async_context(open_issuer(settings)))
 
 
 def open_search(settings: Settings, database: Database) -> OpenSearch:

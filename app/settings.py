@@ -99,6 +99,43 @@ class Settings(BaseSettings):
     )
     tenant_token_key_file: Path | None = _option(None, "TENANT_TOKEN_KEY_FILE", "File that holds it")
 
+    # Users of an identity provider
+    oidc_issuer: str = _option(
+        "", "OIDC_ISSUER", "URL of the issuer of access tokens, as in `iss`; none: no such login"
+    )
+    oidc_audience: str = _option(
+        "", "OIDC_AUDIENCE", "What `aud` of an access token has to name; needed with an issuer"
+    )
+    oidc_keys_url: str = _option(
+        "", "OIDC_KEYS_URL", "URL of the issuer's keys (JWKS); by default as its metadata says"
+    )
+    oidc_ca: Path | None = _option(None, "OIDC_CA", "File with the certificates that the issuer's is checked by")
+    oidc_tenant_claim: str = _option(
+        "tenant", "OIDC_TENANT_CLAIM", "Claim with the id of the tenant; with a / in front a JSON Pointer", min_length=1
+    )
+    oidc_subject_claim: str = _option("sub", "OIDC_SUBJECT_CLAIM", "Claim that says who it is, likewise", min_length=1)
+    oidc_roles_claim: str = _option(
+        "roles", "OIDC_ROLES_CLAIM", "Claim with the roles, likewise; a list, or words between blanks", min_length=1
+    )
+    oidc_role_prefix: str = _option("", "OIDC_ROLE_PREFIX", "What stands before the name of each role there")
+    oidc_leeway_seconds: float = _option(
+        30.0, "OIDC_LEEWAY_SECONDS", "How far the issuer's clock may be off, s", ge=0, le=120
+    )
+    oidc_refresh_seconds: float = _option(
+        300.0, "OIDC_REFRESH_SECONDS", "The issuer's keys are fetched again at this age, s", gt=0
+    )
+    oidc_interval_seconds: float = _option(
+        30.0, "OIDC_INTERVAL_SECONDS", "The issuer is asked at most once in so long, s", ge=1
+    )
+    oidc_max_age_seconds: float = _option(
+        86_400.0,
+        "OIDC_MAX_AGE_SECONDS",
+        "While the issuer is away its keys are used up to this age, s",
+        gt=0,
+        le=604_800,
+    )
+    oidc_fetch_seconds: float = _option(5.0, "OIDC_FETCH_SECONDS", "The issuer has to answer within, s", gt=0, le=30)
+
     # Bounds
     max_body_bytes: int = _option(10 * 2**20, "DOCSEARCH_MAX_BODY_BYTES", "Largest body of a request, bytes", gt=0)
     max_document_bytes: int = _option(2**20, "DOCSEARCH_MAX_DOCUMENT_BYTES", "Largest document, bytes", gt=0)
@@ -109,7 +146,9 @@ class Settings(BaseSettings):
     max_page: int = _option(100, "DOCSEARCH_MAX_PAGE", "Most hits of a page", gt=0, le=1000)
     deadline_seconds: float = _option(10.0, "DOCSEARCH_DEADLINE_SECONDS", "A request is answered within, s", gt=0)
     cursor_seconds: float = _option(3600.0, "DOCSEARCH_CURSOR_SECONDS", "A cursor can be used for, s", gt=0)
-    key_per_minute: int = _option(6_000, "DOCSEARCH_KEY_PER_MINUTE", "Requests of an API key per minute", gt=0)
+    key_per_minute: int = _option(
+        6_000, "DOCSEARCH_KEY_PER_MINUTE", "Requests of an API key, or a user, per minute", gt=0
+    )
     tenant_per_minute: int = _option(60_000, "DOCSEARCH_TENANT_PER_MINUTE", "Requests of a tenant per minute", gt=0)
 
     # Index work

@@ -9,6 +9,7 @@ does not trust it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -24,6 +25,27 @@ class Right(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """What somebody is for a tenant: what an identity provider says of its users."""
+
+    READER = "reader"
+    WRITER = "writer"
+    TENANT_ADMIN = "tenant-admin"
+
+
+ROLES: Final = {
+    Role.READER: frozenset({Right.READ}),
+    Role.WRITER: frozenset({Right.READ, Right.WRITE}),
+    Role.TENANT_ADMIN: frozenset(Right),
+}
+"""What each role may do. This is the one place that says so."""
+
+
+def rights_of(roles: Iterable[Role]) -> frozenset[Right]:
+    """What somebody with some roles may do; nothing without any."""
+    return frozenset(right for role in roles for right in ROLES[role])
 
 
 _SEAL: Final = object()
@@ -78,7 +100,8 @@ class Scope:
 
     Attributes:
         tenant_id: The tenant.
-        actor: Who it is, for the audit trail: ``key:PREFIX``, ``token:SUBJECT``, ``worker``.
+        actor: Who it is, for the audit trail: ``key:PREFIX``, ``token:SUBJECT``, ``user:SUBJECT``,
+            ``worker``.
         rights: What it may do.
         forced: Filters of its token, which every query gets.
         key_id: The API key that it comes from, if any: limits are kept by it.

@@ -32,6 +32,14 @@ SKEW_SECONDS: Final = 30
 _REQUIRED: Final = ["exp", "iat", "sub", "aud", "iss", "tenant", "key", "filters"]
 
 
+def signed_here(token: str) -> bool:
+    """Whether a token claims to be of this service; anything that is no token does, too, and is refused as one."""
+    try:
+        return bool(jwt.get_unverified_header(token).get("alg") == ALGORITHM)
+    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
+        return True
+
+
 class Tokens:
     """Makes tokens and opens with them.
 

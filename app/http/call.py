@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.tokens import signed_here
 from app.document import pointer
 from app.errors import (
     ForbiddenError,
@@ -21,7 +22,7 @@ from app.errors import (
     UnauthenticatedError,
     UnsupportedMediaTypeError,
 )
-from app.resilience.limits import Limit, of_key, of_tenant
+from app.resilience.limits import Limit, of_key, of_tenant, of_user
 from app.runtime import Service
 from app.store import audit
 from app.store.audit import Origin
@@ -233,11 +234,11 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 async def authenticate(request: Request, service: Service, address: str) -> Scope:
-    """For whom a request is: by API key or tenant token, in ``Authorization: Bearer`` or ``X-API-Key``.
+    """For whom a request is: by API key, tenant token or access token, in ``Authorization: Bearer`` or ``X-API-Key``.
 
     Raises:
         UnauthenticatedError: It has no credentials, or none that are valid.
-        ForbiddenError: Its tenant is suspended.
+        ForbiddenError: Its tenant is suspended, or not served here.
         RateLimitedError: Its key, its tenant, or wrong credentials from its address come too often.
     """
     headers = request.headers
@@ -254,8 +255,10 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
     try:
         if credential.startswith("dsk_"):
             scope = await service.keys.authenticate(credential)
-        else:
+        elif service.users is None or signed_here(credential):
             scope = await service.tokens.authenticate(credential)
+        else:
+            scope = await service.users.authenticate(credential)
     except UnauthenticatedError:
         await service.limits.take(Limit(f"limit:{{failures}}:{address}", FAILURES_PER_MINUTE))
         raise
@@ -264,5 +267,7 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
     limits = [of_tenant(scope.tenant_id, standing.per_minute or settings.tenant_per_minute)]
     if scope.key_id is not None:
         limits.append(of_key(scope.tenant_id, scope.key_id, scope.per_minute or settings.key_per_minute))
+    else:
+        limits.append(of_user(scope.tenant_id, scope.actor, settings.key_per_minute))
     await service.limits.take(*limits)
     return scope

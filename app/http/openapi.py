@@ -29,6 +29,10 @@ A multi-tenant document search. A key or a token says which tenant a request is 
 seen. Writes are safe once they are answered, and found once their task has succeeded. Errors are problems of RFC 9457
 with a `code`; `x-correlation-id` of an answer finds its log lines."""
 
+_CREDENTIALS: Final = """\
+An API key, a tenant token or, where the service has an identity provider, an access token of it. `x-scope` of an
+operation is what it needs."""
+
 
 def description(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The whole description."""
@@ -52,7 +56,7 @@ def description(operations: Sequence[Operation], version: str) -> dict[str, Any]
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer", "description": "An API key, or a tenant token"},
+                "key": {"type": "http", "scheme": "bearer", "description": _CREDENTIALS},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
             "responses": {

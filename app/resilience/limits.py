@@ -7,6 +7,7 @@ limits by itself until it does: a limit then is as many times higher as there ar
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -78,6 +79,13 @@ def of_tenant(tenant_id: UUID, per_minute: int) -> Limit:
 def of_key(tenant_id: UUID, key_id: UUID, per_minute: int) -> Limit:
     """The limit of one API key."""
     return Limit(f"limit:{{{tenant_id}}}:{key_id}", per_minute)
+
+
+def of_user(tenant_id: UUID, actor: str, per_minute: int) -> Limit:
+    """The limit of one user of a tenant."""
+    # What a provider calls its users may be of any length, and is nobody's business in Redis.
+    digest = hashlib.sha256(actor.encode()).hexdigest()[:32]
+    return Limit(f"limit:{{{tenant_id}}}:{digest}", per_minute)
 
 
 def decide(limits: Sequence[Limit], due: Sequence[float], now: float) -> tuple[Decision, list[float]]:
