@@ -16,6 +16,7 @@ import asyncpg
 from app import sample as sample_
 from app.access import keys
 from app.access.keys import ApiKey, Keys
+from app.aws.logins import with_secrets
 from app.document import check
 from app.errors import ApiError
 from app.http.documents import read_line
@@ -88,6 +89,7 @@ async def create_key(
     expires_at: datetime | None,
 ) -> tuple[str, ApiKey]:
     """Makes a key, and the tenant if it is to be made."""
+    settings = await with_secrets(settings)
     async with _as_owner(settings, tenant, new_tenant=new_tenant) as (connection, scope, pools):
         made = await Keys(pools, settings.secret("api_key_pepper")).create(
             connection, scope.tenant_id, scopes=scopes, name=name, rate_limit=rate_limit, expires_at=expires_at

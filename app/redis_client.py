@@ -9,6 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.aws.logins import cache_login
 from app.settings import Settings
 
 Client = Redis | RedisCluster
@@ -31,8 +32,6 @@ def open_client(settings: Settings) -> Client | None:
     options: dict[str, Any] = {
         "host": settings.cache_host,
         "port": settings.cache_port,
-        "username": settings.cache_user or None,
-        "password": password.get_secret_value() if password else None,
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "max_connections": MAX_CONNECTIONS,
@@ -41,6 +40,14 @@ def open_client(settings: Settings) -> Client | None:
         "retry": Retry(NoBackoff(), 1),
         "ssl": settings.cache_tls,
     }
+    if login := cache_login(settings):
+        # Asked for each connection: a token opens one for 15 minutes, and ElastiCache ends it after 12 hours.
+        options["credential_provider"] = login
+    else:
+        options |= {
+            "username": settings.cache_user or None,
+            "password": password.get_secret_value() if password else None,
+        }
     if settings.cache_tls:
         options["ssl_min_version"] = ssl.TLSVersion.TLSv1_2
     return RedisCluster(**options) if settings.cache_name else Redis(**options)

@@ -13,6 +13,7 @@ from uuid import UUID
 from app.access.admission import Admission
 from app.access.keys import Keys
 from app.access.tokens import Tokens
+from app.aws.logins import with_secrets
 from app.errors import SettingsError
 from app.index.full_text import FullText
 from app.index.model import Index
@@ -104,6 +105,8 @@ async def open_service(
         SettingsError: A secret is missing, or the schema is another version's.
     """
     async with AsyncExitStack() as stack:
+        if not probes_only:
+            settings = await with_secrets(settings)
         database = await Database.open(settings, settings.database_user or "docsearch_document")
         stack.push_async_callback(database.close)
         await check_schema(database)

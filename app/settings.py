@@ -21,6 +21,9 @@ from app.errors import SettingsError
 
 Role = Literal["search", "document", "index", "all"]
 
+Login = Literal["password", "iam"]
+"""How a process logs in: by a password (or without any), or by what its role in AWS signs."""
+
 SECRETS: Final = ("cursor_key", "api_key_pepper", "tenant_token_key")
 """What the service signs and hashes with."""
 
@@ -61,6 +64,12 @@ class Settings(BaseSettings):
     database_name: str = _option("docsearch", "DATABASE_NAME", "Database")
     database_user: str = _option("", "DATABASE_USER", "Login; by default docsearch_ROLE")
     database_password: SecretStr | None = _option(None, "DATABASE_PASSWORD", "Password; none if the login needs none")
+    database_password_arn: str = _option(
+        "", "DATABASE_PASSWORD_ARN", "Where in AWS Secrets Manager the password is, or a login as RDS writes it"
+    )
+    database_login: Login = _option(
+        "password", "DATABASE_LOGIN", "iam: whoever has no password logs in with a token of RDS"
+    )
     database_tls: Literal["disable", "require", "verify-full"] = _option(
         "verify-full", "DATABASE_TLS", "TLS to PostgreSQL: libpq's sslmode"
     )
@@ -76,28 +85,40 @@ class Settings(BaseSettings):
     opensearch_host: str = _option("", "OPENSEARCH_HOST", "Host of the domain; none: PostgreSQL's full text")
     opensearch_port: int = _option(443, "OPENSEARCH_PORT", "TCP port of the domain", ge=1, le=65535)
     opensearch_tls: bool = _option(True, "OPENSEARCH_TLS", "Whether the domain is spoken to by TLS")
+    opensearch_login: Login = _option("password", "OPENSEARCH_LOGIN", "iam: requests are signed for AWS")
     cache_host: str = _option("", "CACHE_HOST", "Host of Redis; none: the cache in this process only")
     cache_port: int = _option(6379, "CACHE_PORT", "TCP port of Redis", ge=1, le=65535)
     cache_name: str = _option("", "CACHE_NAME", "Identifier of the cache, which a login token is for")
     cache_user: str = _option("", "CACHE_USER", "Login at Redis")
     cache_password: SecretStr | None = _option(None, "CACHE_PASSWORD", "Password at Redis")
+    cache_login: Login = _option("password", "CACHE_LOGIN", "iam: CACHE_USER logs in with a token of ElastiCache")
     cache_tls: bool = _option(True, "CACHE_TLS", "Whether Redis is spoken to by TLS")
     cache_seconds: float = _option(300.0, "DOCSEARCH_CACHE_SECONDS", "Time to live of a cached answer, s", gt=0)
     broker_host: str = _option("", "BROKER_HOST", "Host of RabbitMQ; none: the outbox is the queue")
     broker_port: int = _option(5671, "BROKER_PORT", "TCP port of RabbitMQ", ge=1, le=65535)
     broker_user: str = _option("", "BROKER_USER", "Login at RabbitMQ")
     broker_password: SecretStr | None = _option(None, "BROKER_PASSWORD", "Password at RabbitMQ")
+    broker_password_arn: str = _option(
+        "", "BROKER_PASSWORD_ARN", "Where in AWS Secrets Manager the password is, or a login with username and password"
+    )
     broker_tls: bool = _option(True, "BROKER_TLS", "Whether RabbitMQ is spoken to by TLS")
+    broker_ca: Path | None = _option(None, "BROKER_CA", "File with the certificates that are trusted at RabbitMQ")
 
-    # Secrets: a value, or a file that holds it
+    # AWS
+    aws_region: str = _option("", "AWS_REGION", "Region that requests, tokens and logins are signed for")
+
+    # Secrets: a value, a file that holds it, or where it is in AWS Secrets Manager
     cursor_key: SecretStr | None = _option(None, "CURSOR_KEY", "Signs cursors; at least 32 characters")
     cursor_key_file: Path | None = _option(None, "CURSOR_KEY_FILE", "File that holds it")
+    cursor_key_arn: str = _option("", "CURSOR_KEY_ARN", "Where in AWS Secrets Manager it is")
     api_key_pepper: SecretStr | None = _option(None, "API_KEY_PEPPER", "HMAC key over API keys; at least 32 characters")
     api_key_pepper_file: Path | None = _option(None, "API_KEY_PEPPER_FILE", "File that holds it")
+    api_key_pepper_arn: str = _option("", "API_KEY_PEPPER_ARN", "Where in AWS Secrets Manager it is")
     tenant_token_key: SecretStr | None = _option(
         None, "TENANT_TOKEN_KEY", "Signs tenant tokens; at least 32 characters"
     )
     tenant_token_key_file: Path | None = _option(None, "TENANT_TOKEN_KEY_FILE", "File that holds it")
+    tenant_token_key_arn: str = _option("", "TENANT_TOKEN_KEY_ARN", "Where in AWS Secrets Manager it is")
 
     # Users of an identity provider
     oidc_issuer: str = _option(
@@ -178,6 +199,19 @@ class Settings(BaseSettings):
         """The origins that browsers may call from."""
         return tuple(origin.strip() for origin in self.allowed_origins.split(",") if origin.strip())
 
+    def arn(self, name: str) -> str:
+        """Where in AWS Secrets Manager one of `SECRETS` is; empty if it is elsewhere.
+
+        Raises:
+            SettingsError: It is given in more than one way.
+        """
+        variable = name.upper()
+        ways = {variable: name, f"{variable}_FILE": f"{name}_file", f"{variable}_ARN": f"{name}_arn"}
+        given = [way for way, attribute in ways.items() if getattr(self, attribute)]
+        if len(given) > 1:
+            raise SettingsError(f"{' and '.join(given)} are both set", why="a secret has one value")
+        return str(getattr(self, f"{name}_arn"))
+
     def secret(self, name: str) -> bytes:
         """One of `SECRETS`: its value, or what its file holds; embedded, one that is made once and kept.
 
@@ -187,22 +221,16 @@ class Settings(BaseSettings):
         variable = name.upper()
         value: SecretStr | None = getattr(self, name)
         file: Path | None = getattr(self, f"{name}_file")
-        if value is not None and file is not None:
-            raise SettingsError(f"{variable} and {variable}_FILE are both set", why="a secret has one value")
+        assert not self.arn(name), "app.aws.logins.with_secrets has read it"
         if value is not None:
             return _long_enough(variable, value.get_secret_value().strip())
         if file is not None:
             return _long_enough(f"{variable}_FILE", _read(variable, file))
-        if os.environ.get(f"{variable}_ARN"):
-            raise SettingsError(
-                f"{variable}_ARN is set, but nothing reads AWS Secrets Manager yet",
-                remedy=f"Give the value as {variable}, or a file that holds it as {variable}_FILE",
-            )
         if not self.embedded:
             raise SettingsError(
                 f"{variable} is not set",
                 why="keys and cursors of one process must open at every other",
-                remedy=f"Set {variable}, or {variable}_FILE",
+                remedy=f"Set {variable}, {variable}_FILE or {variable}_ARN",
             )
         return _kept(self.folder / "secrets" / name).encode()
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from opensearchpy import AsyncOpenSearch
+from opensearchpy import AsyncHttpConnection, AsyncOpenSearch, AWSV4SignerAsyncAuth
 from opensearchpy.exceptions import ConnectionError as NotReached
 from opensearchpy.exceptions import NotFoundError, RequestError, SerializationError, TransportError
 
+from app.aws.identity import identity
 from app.errors import InvalidQueryError, OverloadedError, UnavailableError
 from app.index import lifecycle
 from app.index.lifecycle import Layout, Tier
@@ -74,6 +75,11 @@ async def no_synonyms(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Seq
 
 def connect(settings: Settings) -> AsyncOpenSearch:
     """A client with as many connections as searches run at once; whether to try again is not its to decide."""
+    signed: dict[str, Any] = {}
+    if settings.opensearch_login == "iam":
+        who = identity(settings.aws_region)
+        # Of the connection, not of the client, which takes any that is no pair of words for one.
+        signed = {"connection_class": Signed, "http_auth": AWSV4SignerAsyncAuth(who, who.region, "es")}
     return AsyncOpenSearch(
         hosts=[{"host": settings.opensearch_host, "port": settings.opensearch_port}],
         use_ssl=settings.opensearch_tls,
@@ -82,7 +88,17 @@ def connect(settings: Settings) -> AsyncOpenSearch:
         max_retries=0,
         timeout=ADMIN_SECONDS,
         http_compress=True,
+        **signed,
     )
+
+
+class Signed(AsyncHttpConnection):
+    """A connection whose requests are signed: credentials are waited for before, since the signer itself cannot."""
+
+    async def perform_request(self, *args: Any, **more: Any) -> Any:
+        """Sends a request."""
+        await identity(self._http_auth.signer.region).credentials()
+        return await super().perform_request(*args, **more)
 
 
 class OpenSearch:

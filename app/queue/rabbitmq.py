@@ -22,8 +22,9 @@ import msgspec
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError, MessageProcessError
-from aiormq.exceptions import ChannelInvalidStateError
+from aiormq.exceptions import ChannelInvalidStateError, ProbableAuthenticationError
 
+from app.aws.logins import broker_login, broker_refused
 from app.errors import ApiError, UnavailableError
 from app.index.model import Health, Scalar
 from app.queue.model import Batch, Claim, Depth
@@ -213,16 +214,20 @@ class RabbitQueue:
                 return
             await self._drop()
             settings = self._settings
-            password = settings.broker_password
-            self._connection = await aio_pika.connect(
-                host=settings.broker_host,
-                port=settings.broker_port,
-                login=settings.broker_user or "guest",
-                password=password.get_secret_value() if password else "guest",
-                ssl=settings.broker_tls,
-                ssl_context=ssl.create_default_context() if settings.broker_tls else None,
-                timeout=CONNECT_SECONDS,
-            )
+            login = await broker_login(settings)
+            try:
+                self._connection = await aio_pika.connect(
+                    host=settings.broker_host,
+                    port=settings.broker_port,
+                    login=login.user,
+                    password=login.password,
+                    ssl=settings.broker_tls,
+                    ssl_context=ssl.create_default_context(cafile=settings.broker_ca) if settings.broker_tls else None,
+                    timeout=CONNECT_SECONDS,
+                )
+            except ProbableAuthenticationError:
+                broker_refused(settings)
+                raise
             self._publishing = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             taking = await self._connection.channel()
             await taking.set_qos(prefetch_count=self._prefetch)

@@ -2,26 +2,34 @@
 
 Every transaction is begun for a `Scope` and names its tenant to row-level security (``SET LOCAL``), so that nothing of
 it outlives the transaction on a connection of the pool. Reads may go to a replica, which lags behind: nothing that
-decides (authorization, preconditions, reading one's own writes) is asked of one.
+decides (authorization, preconditions, reading one's own writes) is asked of one. A replica that does not answer is left
+alone for a while, and the primary is asked in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import asyncpg
 import orjson
+import structlog
 
+from app.aws.logins import DatabaseLogin
 from app.errors import DeadlineExceededError, OverloadedError, SettingsError, UnavailableError
 from app.index.model import Health
 from app.settings import Settings
 from app.tenancy import Scope
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -35,7 +43,29 @@ _GONE: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.SerializationError,  # on a replica: what it replays has removed what the query was reading
 )
+
+_REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+REPLICA_SECONDS: Final = 1.0
+"""A replica that has begun no transaction after so long is left alone, s: the primary can answer in that request."""
+
+AWAY_SECONDS: Final = 10.0
+"""For so long, s."""
+
+
+@dataclass
+class _Replica:
+    """Pools to a replica.
+
+    Attributes:
+        pool: Its connections, which are made when they are needed: it may be away when the process starts.
+        away_until: It is left alone until then, s of the loop's clock.
+    """
+
+    pool: asyncpg.Pool
+    away_until: float = 0.0
 
 
 class Database:
@@ -47,9 +77,9 @@ class Database:
     """
 
     def __init__(self, settings: Settings, user: str) -> None:
-        self._settings, self._user = settings, user
+        self._settings, self._login = settings, DatabaseLogin(settings, user)
         self._primary: asyncpg.Pool | None = None
-        self._replicas: list[asyncpg.Pool] = []
+        self._replicas: list[_Replica] = []
         self._turn = count()
 
     @classmethod
@@ -57,15 +87,13 @@ class Database:
         """Opens the pools.
 
         Raises:
-            UnavailableError: The primary does not answer. A replica that does not is left out until the next start.
+            UnavailableError: The primary does not answer.
+            SettingsError: It refuses the login, or has no such database.
         """
         database = cls(settings, user)
-        database._primary = await _pool(settings, settings.database_host, user)
+        database._primary = await _connected(settings, user, database._login)
         for host in settings.readers():
-            try:
-                database._replicas.append(await _pool(settings, host, user))
-            except UnavailableError:
-                continue
+            database._replicas.append(_Replica(await _pool(settings, host, user, database._login, least=0)))
         return database
 
     @asynccontextmanager
@@ -82,10 +110,28 @@ class Database:
             scope: Whose.
             replica: Whether an answer that lags behind will do.
         """
-        pools = self._replicas if replica and self._replicas else [self._pool()]
-        pool = pools[next(self._turn) % len(pools)]
-        async with self._begin(pool, f"BEGIN READ ONLY; {_see(scope.tenant_id)}") as connection:
+        begin = f"BEGIN READ ONLY; {_see(scope.tenant_id)}"
+        async with AsyncExitStack() as stack:
+            connection = await self._on_replica(stack, begin) if replica else None
+            if connection is None:
+                connection = await stack.enter_async_context(self._begin(self._pool(), begin))
             yield connection
+
+    async def _on_replica(self, stack: AsyncExitStack, begin: str) -> Connection | None:
+        """A transaction on a replica, the next one in turn; none if no replica answers."""
+        clock = asyncio.get_running_loop().time
+        there = [one for one in self._replicas if one.away_until <= clock()]
+        if not there:
+            return None
+        chosen = there[next(self._turn) % len(there)]
+        try:
+            async with asyncio.timeout(REPLICA_SECONDS):
+                connection: Connection = await stack.enter_async_context(self._begin(chosen.pool, begin))
+        except (TimeoutError, UnavailableError, OverloadedError, DeadlineExceededError) as error:
+            chosen.away_until = clock() + AWAY_SECONDS
+            log.warning("replica_away", reason=_reason(error))
+            return None
+        return connection
 
     @asynccontextmanager
     async def find_key(self, prefix: str) -> AsyncIterator[Connection]:
@@ -104,7 +150,8 @@ class Database:
         """Whether the primary answers, and how much of the pool is in use."""
         pool = self._pool()
         detail: dict[str, Any] = {"pool_size": pool.get_size(), "pool_idle": pool.get_idle_size()}
-        detail["replicas"] = len(self._replicas)
+        now = asyncio.get_running_loop().time()
+        detail["replicas"] = sum(one.away_until <= now for one in self._replicas)
         try:
             async with self._begin(pool, "BEGIN READ ONLY") as connection:
                 detail["standby"] = bool(await connection.fetchval("SELECT pg_is_in_recovery()"))
@@ -119,7 +166,7 @@ class Database:
 
     async def close(self) -> None:
         """Closes the pools: what is under way may end within 5 s."""
-        for pool in (*self._replicas, self._primary):
+        for pool in (*(one.pool for one in self._replicas), self._primary):
             if pool is None:
                 continue
             try:
@@ -135,7 +182,12 @@ class Database:
     async def _begin(self, pool: asyncpg.Pool, begin: str) -> AsyncIterator[Connection]:
         connection = await self._acquire(pool)
         try:
-            await connection.execute(begin)
+            try:
+                await connection.execute(begin)
+            except asyncio.CancelledError:
+                # Whoever does not answer to this will not answer to a cancellation, either: nobody waits for that.
+                connection.terminate()
+                raise
             try:
                 yield connection
             except BaseException:
@@ -157,12 +209,21 @@ class Database:
 
     async def _acquire(self, pool: asyncpg.Pool) -> Any:
         try:
-            return await pool.acquire(timeout=self._settings.pool_wait_seconds)
+            try:
+                return await pool.acquire(timeout=self._settings.pool_wait_seconds)
+            except _REFUSED:
+                if not self._login.refused():
+                    raise
+                return await pool.acquire(timeout=self._settings.pool_wait_seconds)
         except TimeoutError as error:
             wait = self._settings.pool_wait_seconds
             raise OverloadedError(
                 f"no connection to PostgreSQL was free within {wait:g} s", remedy="Try again later", retry_after=1
             ) from error
+        except _REFUSED as error:
+            # It was let in when it started: whatever was changed since is not the caller's business.
+            log.error("login_refused", reason=str(error))
+            raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
         except _GONE as error:
             raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
 
@@ -174,57 +235,72 @@ async def connect(settings: Settings, user: str, *, host: str = "") -> asyncpg.C
         UnavailableError: PostgreSQL does not answer.
         SettingsError: It refuses the login, or has no such database.
     """
-    try:
-        connection: asyncpg.Connection = await asyncpg.connect(
-            timeout=settings.connect_seconds, **_address(settings, user, host)
-        )
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        raise SettingsError(f"PostgreSQL refuses {user}", why=str(error)) from error
-    except (TimeoutError, *_GONE) as error:
-        raise UnavailableError("PostgreSQL does not answer", why=_reason(error)) from error
+    login = DatabaseLogin(settings, user)
+    host = host or settings.database_host
+
+    async def one() -> asyncpg.Connection:
+        return await asyncpg.connect(timeout=settings.connect_seconds, **_address(settings, host, user, login))
+
+    connection = await _let_in(one, user, login)
     await _prepare(connection)
     return connection
 
 
-async def _pool(settings: Settings, host: str, user: str) -> asyncpg.Pool:
-    try:
-        pool: asyncpg.Pool = await asyncpg.create_pool(
-            min_size=min(settings.pool_min, settings.pool_max),
-            max_size=settings.pool_max,
-            max_inactive_connection_lifetime=settings.idle_seconds,
-            timeout=settings.connect_seconds,
-            init=_prepare,
-            # Transactions leave nothing behind (``SET LOCAL`` alone): a round trip that resets is saved.
-            reset=_nothing_left,
-            server_settings={
-                "application_name": f"docsearch {user}",
-                "timezone": "UTC",
-                "statement_timeout": str(int(settings.statement_seconds * 1000)),
-                "idle_in_transaction_session_timeout": str(int(settings.statement_seconds * 6000)),
-            },
-            **_address(settings, user, host),
-        )
+async def _connected(settings: Settings, user: str, login: DatabaseLogin) -> asyncpg.Pool:
+    """A pool of the primary that has a connection."""
+
+    async def opened() -> asyncpg.Pool:
+        pool = await _pool(settings, settings.database_host, user, login, least=settings.pool_min)
         # A pool that keeps no connection open has not asked anybody yet.
         async with pool.acquire(timeout=settings.connect_seconds):
-            pass
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+            return pool
+
+    return await _let_in(opened, user, login)
+
+
+async def _let_in(call: Callable[[], Awaitable[T]], user: str, login: DatabaseLogin) -> T:
+    try:
+        try:
+            return await call()
+        except _REFUSED:
+            if not login.refused():
+                raise
+            return await call()
+    except _REFUSED as error:
         raise SettingsError(
             f"PostgreSQL refuses {user}", why=str(error), remedy="Run docsearch-api migrate first"
         ) from error
     except (TimeoutError, *_GONE) as error:
         raise UnavailableError("PostgreSQL does not answer", why=_reason(error)) from error
+
+
+async def _pool(settings: Settings, host: str, user: str, login: DatabaseLogin, *, least: int) -> asyncpg.Pool:
+    pool: asyncpg.Pool = await asyncpg.create_pool(
+        min_size=min(least, settings.pool_max),
+        max_size=settings.pool_max,
+        max_inactive_connection_lifetime=settings.idle_seconds,
+        timeout=settings.connect_seconds,
+        init=_prepare,
+        # Transactions leave nothing behind (``SET LOCAL`` alone): a round trip that resets is saved.
+        reset=_nothing_left,
+        server_settings={
+            "application_name": f"docsearch {user}",
+            "timezone": "UTC",
+            "statement_timeout": str(int(settings.statement_seconds * 1000)),
+            "idle_in_transaction_session_timeout": str(int(settings.statement_seconds * 6000)),
+        },
+        **_address(settings, host, user, login),
+    )
     return pool
 
 
-def _address(settings: Settings, user: str, host: str) -> dict[str, Any]:
-    host = host or settings.database_host
-    password = settings.database_password
+def _address(settings: Settings, host: str, user: str, login: DatabaseLogin) -> dict[str, Any]:
     return {
         "host": host,
         "port": settings.database_port,
         "database": settings.database_name,
         "user": user,
-        "password": password.get_secret_value() if password else None,
+        "password": login.password(host),
         "ssl": False if host.startswith("/") else _tls(settings),
     }
 

@@ -1,0 +1,129 @@
+"""Who this process is in AWS: credentials of the usual chain (Pod Identity, IRSA, environment, profile), and signing.
+
+botocore finds and refreshes them; that may take a call to an agent, so it is done in a thread. What is signed here is
+signed by botocore's own signer (Signature Version 4): a request to a service, or a link that stands for a password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from app.errors import SettingsError, UnavailableError
+
+# botocore is imported by who signs something: it takes a third of a second, and most processes on a desk need none.
+if TYPE_CHECKING:
+    from botocore.credentials import ReadOnlyCredentials
+
+FROZEN_SECONDS: Final = 60.0
+"""Credentials are asked for again after so long, s. botocore has new ones 10 minutes before the old ones end."""
+
+TOKEN_SECONDS: Final = 900
+"""A login token opens a connection for so long, s: RDS's and ElastiCache's own figure (user guides, "IAM")."""
+
+
+class Identity:
+    """The credentials of this process in one region.
+
+    Args:
+        region: Such as ``us-east-1``.
+        find: Finds credentials, as botocore has them: what refreshes itself has ``get_frozen_credentials``.
+        clock: Tells the time, s.
+    """
+
+    def __init__(
+        self, region: str, *, find: Callable[[], Any] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.region = region
+        self._find, self._clock = find or _chain, clock
+        self._source: Any = None
+        self._frozen: ReadOnlyCredentials | None = None
+        self._read_at = 0.0
+
+    async def credentials(self) -> ReadOnlyCredentials:
+        """Credentials that are valid for some minutes.
+
+        Raises:
+            SettingsError: Nobody gives this process any.
+            UnavailableError: Who gives them does not answer.
+        """
+        if self._frozen is None or self._clock() - self._read_at >= FROZEN_SECONDS:
+            # Two at once ask twice, which does no harm: botocore lets one of them refresh.
+            self._frozen = await asyncio.to_thread(self._read)
+            self._read_at = self._clock()
+        return self._frozen
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """What was read last, for a signer that cannot wait; `credentials` comes before it."""
+        assert self._frozen is not None, "nobody has waited for credentials"
+        return self._frozen
+
+    async def headers(self, service: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers of a POST, signed."""
+        from botocore.auth import SigV4Auth  # noqa: PLC0415
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+
+        request = AWSRequest("POST", url, data=body, headers=dict(headers))
+        SigV4Auth(await self.credentials(), service, self.region).add_auth(request)
+        return dict(request.headers.items())
+
+    async def database_token(self, host: str, port: int, user: str) -> str:
+        """What a user of RDS logs in with instead of a password."""
+        return await self._link("rds-db", f"{host}:{port}", {"Action": "connect", "DBUser": user})
+
+    async def cache_token(self, name: str, user: str) -> str:
+        """What a user of ElastiCache logs in with instead of a password.
+
+        Args:
+            name: Identifier of the replication group: the token is for it, not for the address of one of its nodes.
+            user: Name of the user, which is its id.
+        """
+        return await self._link("elasticache", name, {"Action": "connect", "User": user})
+
+    async def _link(self, service: str, host: str, query: Mapping[str, str]) -> str:
+        from botocore.auth import SigV4QueryAuth  # noqa: PLC0415
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+
+        request = AWSRequest("GET", f"https://{host}/?{urlencode(query)}")
+        SigV4QueryAuth(await self.credentials(), service, self.region, expires=TOKEN_SECONDS).add_auth(request)
+        # The scheme is for the signer alone: the token begins with the host.
+        return str(request.url).removeprefix("https://")
+
+    def _read(self) -> ReadOnlyCredentials:
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+        try:
+            if self._source is None:
+                self._source = self._find()
+            if self._source is None:
+                raise SettingsError(
+                    "this process has no credentials in AWS",
+                    remedy="Give its service account a role (EKS Pod Identity), or set AWS_PROFILE",
+                )
+            frozen: ReadOnlyCredentials = self._source.get_frozen_credentials()
+        except (BotoCoreError, OSError) as error:
+            # Their texts name the provider and the address that was asked, never what it answered.
+            raise UnavailableError("AWS gives no credentials", why=type(error).__name__, retry_after=1) from error
+        return frozen
+
+
+def _chain() -> Any:
+    from botocore.session import Session  # noqa: PLC0415
+
+    return Session().get_credentials()
+
+
+@cache
+def identity(region: str) -> Identity:
+    """The one identity of this process in a region.
+
+    Raises:
+        SettingsError: No region is said.
+    """
+    if not region:
+        raise SettingsError("AWS_REGION is not set", why="what is signed for AWS is signed for one region")
+    return Identity(region)
