@@ -153,6 +153,10 @@ class Client:
         """Where a task is."""
         return self._ask("GET", f"/v1/tasks/{task_id}", Task)
 
+    def cancel(self, task_id: UUID) -> Task:
+        """Takes back what a task was to do, as long as work on it has not begun."""
+        return self._ask("DELETE", f"/v1/tasks/{task_id}", Task)
+
     def wait(self, task_id: UUID | None, seconds: float = 60.0) -> Task | None:
         """Waits until a task has ended.
 

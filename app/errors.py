@@ -24,6 +24,7 @@ beside the standard's members ``code``, ``remedy``, ``correlation_id`` and, wher
 JSON Pointer (RFC 6901) as ``pointer``.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
 #: ``type`` of a problem is this and its code. It names the problem and need not be fetched (RFC 9457, section 3.1.1).
@@ -126,9 +127,18 @@ class NotFoundError(ApiError):
 
 
 class MethodNotAllowedError(ApiError):
-    """The resource has no such method."""
+    """The resource has no such method.
+
+    Args:
+        what: What is wrong, naming the value.
+        allowed: The methods that it has, which the answer has to name (RFC 9110, section 15.5.6).
+    """
 
     status, code, title = 405, "method-not-allowed", "The resource does not have this method"
+
+    def __init__(self, what: str, *, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(what, why=f"it has {self.allowed}")
 
 
 class ConflictError(ApiError):

@@ -83,9 +83,7 @@ class _Routes:
         request.state.route = path
         methods = self._by_path[path]
         if request.method not in methods:
-            raise MethodNotAllowedError(
-                f"{path} has no {request.method[:20]}", why=f"it has {', '.join(sorted(methods))}"
-            )
+            raise MethodNotAllowedError(f"{path} has no {request.method[:20]}", allowed=methods)
         if path in INTERNAL and "x-forwarded-for" in request.headers:
             raise NotFoundError(f"there is nothing at {path}")
         operation = methods[request.method]

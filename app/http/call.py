@@ -72,6 +72,7 @@ class Operation:
         summary: What it does, in a line.
         tag: What it is listed under.
         body: The type of its body, if it has one.
+        body_needed: Whether there has to be one.
         media: The media types that a body may have.
         answers: The type of its answer by status; None for an empty one.
         parameters: Its parameters beside those of the path.
@@ -86,6 +87,7 @@ class Operation:
     summary: str
     tag: str
     body: Any = None
+    body_needed: bool = True
     media: tuple[str, ...] = (JSON,)
     answers: Mapping[int, Any] = field(default_factory=dict)
     parameters: tuple[Parameter, ...] = ()

@@ -16,6 +16,7 @@ from app.errors import ApiError, InvalidDocumentError, InvalidRequestError, Prec
 from app.http.call import JSON, MERGE_PATCH, NDJSON, Call, Operation, Parameter, answer
 from app.store import documents as store
 from app.store import tasks
+from app.store.cancel import cancel
 from app.store.documents import Found, Stored, Version
 from app.store.documents import Operation as Write
 from app.store.tasks import State, Task
@@ -218,6 +219,16 @@ async def get_tasks(call: Call) -> Response:
         return answer(Tasks(await tasks.page(connection, call.scope.tenant_id, state=state, size=size)))
 
 
+async def cancel_task(call: Call) -> Response:
+    """Takes back what a task was to do: what it added goes, what it changed becomes what it was. It still deletes."""
+    call.primary_only()
+    async with call.service.database.write(call.scope) as connection:
+        max_bytes = call.service.settings.max_document_bytes
+        found = await cancel(connection, call.scope, call.origin, call.uuid("task_id"), max_bytes=max_bytes)
+    _wake(call, [])
+    return answer(found)
+
+
 def _unbound(call: Call) -> None:
     """Whoever may see only some documents gets them by searching: an id would tell of others."""
     if call.scope.forced:
@@ -411,5 +422,16 @@ OPERATIONS: Final = (
         tag="tasks",
         answers={200: Task},
         errors=(404,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/tasks/{task_id}",
+        handler=cancel_task,
+        right=Right.WRITE,
+        name="cancel_task",
+        summary="Cancel a task, as long as work on it has not begun",
+        tag="tasks",
+        answers={200: Task},
+        errors=(404, 409),
     ),
 )

@@ -13,7 +13,14 @@ import msgspec
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import MEDIA_TYPE, ApiError, DeadlineExceededError, ForbiddenError, UnauthenticatedError
+from app.errors import (
+    MEDIA_TYPE,
+    ApiError,
+    DeadlineExceededError,
+    ForbiddenError,
+    MethodNotAllowedError,
+    UnauthenticatedError,
+)
 from app.observe import Metrics
 from app.resilience import deadline
 
@@ -116,6 +123,8 @@ class _Exchange:
             headers["retry-after"] = str(max(1, round(error.retry_after)))
         if isinstance(error, UnauthenticatedError):
             headers["www-authenticate"] = 'Bearer realm="docsearch"'
+        if isinstance(error, MethodNotAllowedError):
+            headers["allow"] = error.allowed
         await self._whole(error.status, headers, msgspec.json.encode(error.problem(self._id)))
 
     async def _preflight(self) -> None:

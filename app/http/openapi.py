@@ -24,6 +24,23 @@ _TEXT: Final = {
     503: "Not now",
 }
 
+_TASK: Final = tuple((name, "task_id", "$response.body#/task_id") for name in ("get_task", "cancel_task"))
+
+_DOCUMENT: Final = tuple(
+    (name, "document_id", "$response.body#/document_id")
+    for name in ("get_document", "put_document", "patch_document", "get_versions", "delete_document")
+)
+
+_LINKS: Final = {
+    ("Accepted", 200): _DOCUMENT,
+    ("Accepted", 202): (*_DOCUMENT, *_TASK),
+    ("BulkAnswer", 202): _TASK,
+    ("SearchAnswer", 200): (("search_by_url", "cursor", "$response.body#/next"),),
+    ("NewKey", 201): (("revoke_key", "prefix", "$response.body#/key/prefix"),),
+    ("put_synonym", 200): (("delete_synonym", "word", "$request.path.word"),),
+}
+"""What an answer leads to, by type or operation and status: operation, parameter, and where its value is."""
+
 _INTRODUCTION: Final = """\
 A multi-tenant document search. A key or a token says which tenant a request is for; nothing of any other tenant is ever
 seen. Writes are safe once they are answered, and found once their task has succeeded. Errors are problems of RFC 9457
@@ -99,7 +116,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         found["parameters"] = parameters
     if one.body is not None:
         content = {media: {"schema": _body_schema(one, media)} for media in one.media}
-        found["requestBody"] = {"required": True, "content": content}
+        found["requestBody"] = {"required": one.body_needed, "content": content}
     return found
 
 
@@ -111,10 +128,11 @@ def _responses(one: Operation) -> dict[str, Any]:
             response["content"] = {"text/plain": {"schema": {"type": "string"}}}
         elif kind is not None:
             response["content"] = {JSON: {"schema": _schema(kind)}}
-        if "task_id" in getattr(kind, "__struct_fields__", ()) and status == 202:
-            response["links"] = {
-                "task": {"operationId": "get_task", "parameters": {"task_id": "$response.body#/task_id"}}
-            }
+        if links := {
+            name: {"operationId": name, "parameters": {parameter: where}}
+            for name, parameter, where in _LINKS.get((one.name, status), _LINKS.get((_name(kind), status), ()))
+        }:
+            response["links"] = links
         found[str(status)] = response
     errors = (*one.errors, *(EVERY if one.right else (500, 504)))
     return found | {
@@ -132,6 +150,10 @@ def _body_schema(one: Operation, media: str) -> dict[str, Any]:
 
 def _path_schema(name: str) -> dict[str, Any]:
     return {"type": "string", "format": "uuid"} if name.endswith("_id") else {"type": "string"}
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__ if _named(kind) else ""
 
 
 def _named(kind: Any) -> bool:

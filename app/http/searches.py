@@ -219,6 +219,7 @@ OPERATIONS: Final = (
         summary="Search, with filters, facets, highlights, sorting and cursors",
         tag="search",
         body=SearchRequest,
+        body_needed=False,
         answers={200: SearchAnswer},
         errors=(413, 415),
     ),

@@ -33,8 +33,8 @@ class Task(Struct, frozen=True):
 
     Attributes:
         task_id: Its id.
-        kind: What it does: ``write`` or ``bulk``.
-        state: Where it is. It has failed if one of its documents has.
+        kind: What it does: ``write``, ``bulk``, or ``cancel``, which takes another one back.
+        state: Where it is. It has failed if one of its documents has. Canceled, its deletions are still counted.
         total: Documents that it is about.
         done: Of these, in the index.
         failed: Of these, given up.
@@ -123,10 +123,14 @@ async def count(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]
                 errors = CASE WHEN jsonb_array_length(errors) < {MAX_ERRORS} THEN errors || $5::jsonb ELSE errors END,
                 started_at = coalesce(started_at, now()),
                 state = CASE
+                    WHEN state = 'canceled' THEN state
                     WHEN done + failed + $3 + $4 < total THEN 'processing'
                     WHEN failed + $4 > 0 THEN 'failed'
                     ELSE 'succeeded' END,
-                finished_at = CASE WHEN done + failed + $3 + $4 < total THEN NULL ELSE now() END
+                finished_at = CASE
+                    WHEN state = 'canceled' THEN finished_at
+                    WHEN done + failed + $3 + $4 < total THEN NULL
+                    ELSE now() END
             WHERE tenant_id = $1 AND task_id = $2
             """,
             tenant_id,

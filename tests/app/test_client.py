@@ -120,6 +120,7 @@ def test_every_request_of_the_client_is_an_operation_of_the_api() -> None:
             lambda: client.versions(one),
             lambda: client.bulk([Line(document={"title": "x"})]),
             lambda: client.task(one),
+            lambda: client.cancel(one),
             lambda: client.token("u"),
             lambda: client.whoami(),
         ):
@@ -128,5 +129,5 @@ def test_every_request_of_the_client_is_an_operation_of_the_api() -> None:
     known = {
         (its.method, its.path.replace("{document_id}", str(one)).replace("{task_id}", str(one))) for its in OPERATIONS
     }
-    assert len({*asked}) == 13
+    assert len({*asked}) == 14
     assert {*asked} <= known

@@ -187,7 +187,9 @@ async def test_what_is_not_there_is_not_found(path: str, caller: Caller) -> None
 
 
 async def test_a_method_that_is_not_there_is_said_so(caller: Caller) -> None:
-    assert "GET, POST" in problem(await caller("DELETE", "/v1/search"), 405, "method-not-allowed")["detail"]
+    answer = await caller("DELETE", "/v1/search")
+    assert "GET, POST" in problem(answer, 405, "method-not-allowed")["detail"]
+    assert answer.headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize("value", ["x", '"x"', '""', "3", 'W/"1"', '"99999999999999999999"'])

@@ -1,0 +1,88 @@
+"""Canceling: what a task was to bring into the index is taken back, as long as no work on it has begun.
+
+The database stays what the index is made of. So a document that the task added is deleted again, and one that it
+changed becomes what it was before, as a version of its own. What somebody else has written since stands. A deletion is
+never taken back: what it deleted is there no more.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from app.document import Document
+from app.errors import ConflictError
+from app.store import audit, documents, tasks
+from app.store.audit import Origin
+from app.store.database import Connection
+from app.store.documents import Operation
+from app.store.tasks import State, Task
+from app.tenancy import Right, Scope
+
+
+async def cancel(connection: Connection, scope: Scope, origin: Origin, task_id: UUID, *, max_bytes: int) -> Task:
+    """Cancels a task. Asked again, it is canceled already.
+
+    Args:
+        connection: A transaction on the primary that sees the tenant.
+        scope: Who cancels.
+        origin: From where.
+        task_id: Which.
+        max_bytes: The largest document, bytes.
+
+    Raises:
+        NotFoundError: The tenant has no such task.
+        ConflictError: It has begun or ended, or does nothing but delete.
+        ForbiddenError: The scope may not write.
+    """
+    scope.require(Right.WRITE)
+    # Writers of a tenant come one after the other: nobody changes in between what is looked at here.
+    await audit.lock(connection, scope.tenant_id)
+    rows = await connection.fetch("SELECT document_id, version FROM cancel_task($1)", task_id)
+    task = await tasks.get(connection, scope.tenant_id, task_id)
+    if task.state is not State.CANCELED:
+        raise ConflictError(
+            f"task {task_id} cannot be canceled",
+            why="all that it does is to delete, or work on it is about to begin"
+            if task.state is State.ENQUEUED
+            else f"it is {task.state}",
+            remedy="Write the documents again, as they are to be",
+        )
+    if rows:
+        operations = await _undone(connection, scope.tenant_id, {row["document_id"]: row["version"] for row in rows})
+        if operations:
+            await documents.apply(connection, scope, origin, operations, kind="cancel", max_bytes=max_bytes)
+        detail = {"documents": len(operations)}
+        await audit.record(connection, scope, origin, action="cancel_task", resource=f"task/{task_id}", detail=detail)
+    return task
+
+
+async def _undone(connection: Connection, tenant_id: UUID, withdrawn: dict[UUID, int]) -> list[Operation]:
+    """What makes documents what they were before."""
+    rows = await connection.fetch(
+        """
+        SELECT documents.document_id, documents.version, before.body FROM documents
+        LEFT JOIN LATERAL (
+            SELECT body FROM document_versions AS old
+            WHERE old.tenant_id = documents.tenant_id AND old.document_id = documents.document_id
+            ORDER BY old.version DESC LIMIT 1
+        ) AS before ON true
+        WHERE documents.tenant_id = $1 AND documents.document_id = ANY($2) AND documents.status <> 'DELETED'
+        ORDER BY documents.document_id
+        """,
+        tenant_id,
+        list(withdrawn),
+    )
+    found = []
+    for row in rows:
+        document_id, version, body = row["document_id"], row["version"], row["body"]
+        if version != withdrawn[document_id]:
+            continue
+        if body is None:
+            found.append(Operation(kind="delete", document_id=document_id, if_match=version))
+        else:
+            known = {name: value for name, value in body.items() if name in Document.__struct_fields__}
+            before = msgspec.convert(known, Document)
+            found.append(Operation(kind="put", document_id=document_id, document=before, if_match=version))
+    return found
