@@ -78,6 +78,15 @@ async def prepare_search(settings: Settings) -> None:
             await work.close()
 
 
+async def schedule_retention(settings: Settings) -> bool:
+    """Has pg_cron delete old documents, and says whether it does; otherwise the worker does."""
+    connection = await connect(settings)
+    try:
+        return bool(await connection.fetchval("SELECT schedule_retention()"))
+    finally:
+        await connection.close()
+
+
 async def create_key(
     settings: Settings,
     tenant: str,
@@ -90,7 +99,7 @@ async def create_key(
 ) -> tuple[str, ApiKey]:
     """Makes a key, and the tenant if it is to be made."""
     settings = await with_secrets(settings)
-    async with _as_owner(settings, tenant, new_tenant=new_tenant) as (connection, scope, pools):
+    async with as_owner(settings, tenant, new_tenant=new_tenant) as (connection, scope, pools):
         made = await Keys(pools, settings.secret("api_key_pepper")).create(
             connection, scope.tenant_id, scopes=scopes, name=name, rate_limit=rate_limit, expires_at=expires_at
         )
@@ -102,13 +111,13 @@ async def create_key(
 
 async def list_keys(settings: Settings, tenant: str) -> list[ApiKey]:
     """A tenant's keys."""
-    async with _as_owner(settings, tenant) as (connection, scope, _):
+    async with as_owner(settings, tenant) as (connection, scope, _):
         return await keys.every(connection, scope.tenant_id)
 
 
 async def revoke_key(settings: Settings, tenant: str, prefix: str) -> ApiKey:
     """Ends a key."""
-    async with _as_owner(settings, tenant) as (connection, scope, _):
+    async with as_owner(settings, tenant) as (connection, scope, _):
         gone = await keys.revoke(connection, scope.tenant_id, prefix)
         await audit.record(connection, scope, Origin(), action="revoke_key", resource=f"key/{gone.prefix}")
         return gone
@@ -116,7 +125,7 @@ async def revoke_key(settings: Settings, tenant: str, prefix: str) -> ApiKey:
 
 async def suspend(settings: Settings, tenant: str, *, suspended: bool) -> None:
     """Ends or resumes answering a tenant."""
-    async with _as_owner(settings, tenant) as (connection, scope, _):
+    async with as_owner(settings, tenant) as (connection, scope, _):
         await tenants.suspend(connection, scope.tenant_id, suspended=suspended)
         action = "suspend_tenant" if suspended else "resume_tenant"
         await audit.record(connection, scope, Origin(), action=action, resource=f"tenant/{tenant}")
@@ -124,7 +133,7 @@ async def suspend(settings: Settings, tenant: str, *, suspended: bool) -> None:
 
 async def limit(settings: Settings, tenant: str, per_minute: int | None) -> None:
     """Sets a tenant's limit, requests per minute; None for the service's."""
-    async with _as_owner(settings, tenant) as (connection, scope, _):
+    async with as_owner(settings, tenant) as (connection, scope, _):
         await tenants.limit(connection, scope.tenant_id, per_minute)
         detail = {"per_minute": per_minute}
         resource = f"tenant/{tenant}"
@@ -140,7 +149,7 @@ async def load(
         How many lines were done, and how many were not.
     """
     done = failed = 0
-    async with _as_owner(settings, tenant, new_tenant=new_tenant) as (_, scope, pools):
+    async with as_owner(settings, tenant, new_tenant=new_tenant) as (_, scope, pools):
         numbered = enumerate(lines, 1)
         while batch := [*islice(numbered, BATCH)]:
             operations: dict[int, Operation] = {}
@@ -177,7 +186,7 @@ async def sample(settings: Settings, tenant: str) -> str:
         rate_limit=None,
         expires_at=datetime.now(UTC) + timedelta(days=7),
     )
-    async with _as_owner(settings, tenant) as (connection, scope, pools):
+    async with as_owner(settings, tenant) as (connection, scope, pools):
         if not await connection.fetchval("SELECT true FROM documents WHERE tenant_id = $1 LIMIT 1", scope.tenant_id):
             operations = [
                 Operation(kind="put", document_id=one, document=check(document, max_bytes=settings.max_document_bytes))
@@ -252,7 +261,7 @@ async def _write(pools: Database, scope: Scope, operations: Sequence[Operation])
 
 
 @asynccontextmanager
-async def _as_owner(
+async def as_owner(
     settings: Settings, tenant: str, *, new_tenant: bool = False
 ) -> AsyncIterator[tuple[asyncpg.Connection, Scope, Database]]:
     """A transaction of the owner, the scope of a tenant, and pools of the login that answers requests."""

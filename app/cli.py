@@ -12,14 +12,15 @@ from typing import Any, Final, TypeVar
 import click
 import uvloop
 
-from app import administration, process
+from app import administration, compliance, process
 from app.errors import ApiError
 from app.observe import configure_logs
 from app.settings import Settings, load
 from app.store.schema import migrate as migrate_schema
 
 EPILOG: Final = """Exit codes: 0 well; 1 it could not be done; 2 wrong settings or command line; 3 the index differs
-from the database; 130 interrupted. Every option of the service is an environment variable: docs/api.md lists them."""
+from the database, or the audit trail is not whole; 130 interrupted. Every option of the service is an environment
+variable: docs/api.md lists them."""
 
 SAMPLE: Final = "sample"
 """The tenant that the sample is loaded for."""
@@ -137,7 +138,9 @@ def migrate() -> None:
             # Embedded, it has just been migrated; what is applied twice is applied once.
             applied = await migrate_schema(lambda: administration.connect(its))
             await administration.prepare_search(its)
+            who = "pg_cron" if await administration.schedule_retention(its) else "the worker"
             click.echo(f"Applied {', '.join(applied)}." if applied else "The schema is current.")
+            click.echo(f"Old documents are deleted by {who}.")
 
     _run(run())
 
@@ -278,6 +281,96 @@ def rebuild_index(tenant: str | None) -> None:
         state = "equal" if found.equal else f"DIFFERS: the database has {found.database_checksum}"
         click.echo(f"{found.tenant}: {found.documents:,} documents in {found.level}, {found.index_checksum} {state}")
     if differ:
+        sys.exit(3)
+
+
+@cli.group("erasures", cls=Group)
+def erasures() -> None:
+    """Erase users (GDPR, article 17), and keep a ledger so that no restore brings them back.
+
+    The ledger names nobody: it holds keyed hashes (API_KEY_PEPPER). Keep it outside of the database and its backups,
+    where it is only added to, such as a bucket with versions and a lock.
+    """
+
+
+@erasures.command("create")
+@_tenant
+@click.option("--user-id", required=True, help="What metadata.user_id of the documents holds.")
+@examples("docsearch-api erasures create --tenant acme --user-id u-4711")
+def erase_user(tenant: str, user_id: str) -> None:
+    """Erase all documents of a user, with their versions. The worker does it; the task says when nothing is left."""
+    asked = _administrate(lambda settings: compliance.erase_user(settings, tenant, user_id))
+    click.echo(f"Erasure {asked.erasure_id}: {asked.documents:,} documents, task {asked.task_id}.")
+
+
+_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+
+
+@erasures.command("export")
+@_file
+@examples("docsearch-api erasures export erasures.ndjson")
+def export_erasures(file: Path) -> None:
+    """Add to the ledger FILE what it lacks, and make it if there is none.
+
+    A worker with DOCSEARCH_ERASURE_LEDGER does it itself, before it erases anything.
+    """
+    click.echo(f"Added {_administrate(lambda settings: compliance.export(settings, file)):,} erasures to {file}.")
+
+
+@erasures.command("replay")
+@_file
+@examples("docsearch-api erasures replay erasures.ndjson")
+def replay_erasures(file: Path) -> None:
+    """Erase again, in a restored database, all that the ledger FILE has and the database does not know of.
+
+    Run it before anything is served, and rebuild-index behind it. It returns when nothing is left; if it is
+    interrupted, run it again. With DOCSEARCH_ERASURE_LEDGER nothing is served until it is done.
+    """
+
+    def tell(text: str) -> None:
+        click.echo(text)
+
+    count = _administrate(lambda settings: compliance.replay(settings, file, tell))
+    click.echo(f"Replayed {count:,} erasures.")
+
+
+@cli.group("audit", cls=Group)
+def audit_trail() -> None:
+    """Go through the audit trail."""
+
+
+@audit_trail.command("verify")
+@click.option("--tenant", help="Only this one; by default all.")
+@click.option("--heads", type=click.Path(dir_okay=False, path_type=Path), help="File of heads to compare with.")
+@click.option("--keep", is_flag=True, help="Add the heads that were found to the file, and make it if there is none.")
+@examples(
+    "docsearch-api audit verify",
+    "docsearch-api audit verify --tenant acme",
+    "docsearch-api audit verify --heads heads.ndjson --keep",
+)
+def verify_audit(tenant: str | None, heads: Path | None, keep: bool) -> None:
+    """Check that no row of the trail was altered, deleted, moved or put in.
+
+    A cut at its end shows only against heads that were kept before, in a file outside of the database.
+    """
+    if keep and not heads:
+        raise click.UsageError("--keep needs --heads FILE")
+
+    async def run(settings: Settings) -> list[compliance.Trail]:
+        known = heads if heads and (heads.exists() or not keep) else None
+        found = await compliance.verify(settings, tenant, known)
+        if heads and keep:
+            await compliance.keep_heads(settings, heads, found)
+        return found
+
+    broken = False
+    for one in _administrate(run):
+        its = one.verdict
+        broken |= its.broken_at is not None
+        state = "whole" if its.broken_at is None else f"BROKEN at row {its.broken_at:,}"
+        against = f", {one.heads:,} heads" if heads else ""
+        click.echo(f"{one.tenant}: {its.rows:,} rows{against}, {its.head[:16]} {state}")
+    if broken:
         sys.exit(3)
 
 

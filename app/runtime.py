@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from app import logbook
 from app.access.admission import Admission
 from app.access.keys import Keys
 from app.access.tokens import Tokens
 from app.aws.logins import with_secrets
 from app.errors import SettingsError
+from app.housekeeping import Housekeeping
 from app.index.full_text import FullText
 from app.index.model import Index
 from app.observe import Metrics
@@ -28,7 +30,7 @@ from app.search.model import Cache, NoCache
 from app.search.parse import Bounds
 from app.search.service import SearchService
 from app.settings import Settings
-from app.store import schema
+from app.store import erasures, schema
 from app.store.database import Database
 from app.store.outbox import OutboxQueue
 from app.tenancy import internal
@@ -110,6 +112,7 @@ async def open_service(
         database = await Database.open(settings, settings.database_user or "docsearch_document")
         stack.push_async_callback(database.close)
         await check_schema(database)
+        await check_ledger(settings, database)
         work: Database | None = None
         if with_worker:
             work = await Database.open(settings, settings.database_user or "docsearch_index")
@@ -121,7 +124,7 @@ async def open_service(
         queue, worker = None, None
         if work is not None:
             queue = outbox_queue(work, settings)
-            worker = Worker(work, queue, engines, cache)
+            worker = Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache))
         secret = _of_no_use if probes_only else settings.secret
         keys = Keys(database, secret("api_key_pepper"))
         search = SearchService(engines, cache)
@@ -163,6 +166,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         work = await Database.open(settings, settings.database_user or "docsearch_index")
         stack.push_async_callback(work.close)
         await check_schema(work)
+        await check_ledger(settings, work)
         engines = open_engines(settings, work, work, stack)
         cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
         stack.push_async_callback(cache.close)
@@ -175,7 +179,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
             queue = broker = RabbitQueue(settings, work)
             stack.push_async_callback(broker.close)
             relay = Relay(work, broker, batch=settings.worker_batch)
-        yield Worker(work, queue, engines, cache), relay
+        yield Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache)), relay
 
 
 def open_engines(
@@ -255,3 +259,38 @@ async def check_schema(database: Database) -> None:
             raise SettingsError(
                 "the database does not have the schema of this version", remedy="Run docsearch-api migrate first"
             )
+        if not await schema.whole(connection):
+            raise SettingsError(
+                "the database is not whole",
+                why="tables lack their keys or their row-level security, as after a restore that was cut off",
+                remedy="Restore it again, with pg_restore --exit-on-error",
+            )
+
+
+async def check_ledger(settings: Settings, database: Database) -> None:
+    """Checks that all that was ever erased is erased in this database: a restored one may be older.
+
+    Raises:
+        SettingsError: Something is not, or the ledger cannot be read.
+    """
+    if settings.erasure_ledger is None:
+        return
+    async with database.find_key("") as connection:
+        entries = logbook.read(settings.erasure_ledger, "erasures", await erasures.deployment(connection))
+        behind = await erasures.unknown(connection, [UUID(entry["erasure_id"]) for entry in entries])
+    if behind:
+        raise SettingsError(
+            f"the database knows nothing of {len(behind):,} of {len(entries):,} erasures",
+            why="it is older than they are, and holds what was erased",
+            remedy=f"Run docsearch-api erasures replay {settings.erasure_ledger}, then rebuild-index",
+        )
+
+
+def housekeeping(settings: Settings, work: Database, engines: Sequence[Index], cache: Cache) -> Housekeeping:
+    """What a worker does beside its work. Only OpenSearch has to be waited for before the disk is clean."""
+    ledger = settings.erasure_ledger
+    return (
+        Housekeeping(work, engines, cache, ledger=ledger)
+        if settings.opensearch_host
+        else Housekeeping(work, engines, cache, ledger=ledger, settle_seconds=0)
+    )

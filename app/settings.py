@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     )
     tenant_per_minute: int = _option(60_000, "DOCSEARCH_TENANT_PER_MINUTE", "Requests of a tenant per minute", gt=0)
 
+    # Erasure
+    erasure_ledger: Path | None = _option(
+        None, "DOCSEARCH_ERASURE_LEDGER", "File with all erasures; an older database is not served"
+    )
+
     # Index work
     worker_batch: int = _option(500, "DOCSEARCH_WORKER_BATCH", "Documents that a worker takes at once", gt=0, le=5000)
     worker_attempts: int = _option(5, "DOCSEARCH_WORKER_ATTEMPTS", "Attempts until a document is a dead letter", gt=0)

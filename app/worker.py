@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from app.errors import ApiError, DeadlineExceededError, UnavailableError
+from app.housekeeping import Housekeeping
 from app.index.model import Index, Outcome, Write
 from app.queue.model import Claim, Delivery, Queue
 from app.search.model import Cache
@@ -37,18 +38,35 @@ class Worker:
         queue: Where the work waits.
         indexes: Where it goes: all of them have to take a document before it counts as done.
         cache: Whose answers of a tenant are old once something of it was indexed.
+        house: Keeps house beside it.
     """
 
-    def __init__(self, database: Database, queue: Queue, indexes: Sequence[Index], cache: Cache) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: Queue,
+        indexes: Sequence[Index],
+        cache: Cache,
+        house: Housekeeping | None = None,
+    ) -> None:
         self._database, self._queue, self._indexes, self._cache = database, queue, indexes, cache
+        self.house = house
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """Lets it end after the batch that it is at."""
         self._stopping.set()
+        if self.house:
+            self.house.stop()
 
     async def run(self) -> None:
         """Works until it is told to stop. Whatever a dependency does, it goes on."""
+        async with asyncio.TaskGroup() as beside:
+            if self.house:
+                beside.create_task(self.house.run())
+            await self._work()
+
+    async def _work(self) -> None:
         while not self._stopping.is_set():
             try:
                 worked = await self.step()

@@ -15,7 +15,8 @@ from app.access.tokens import DEFAULT_SECONDS
 from app.http.call import Call, Operation, Parameter, answer
 from app.index.model import Filter
 from app.search import parse
-from app.store import audit
+from app.store import audit, erasures
+from app.store.erasures import Erasure, Subjects
 from app.tenancy import Right
 
 
@@ -106,6 +107,16 @@ class Verification(Struct, frozen=True):
     head: str
 
 
+class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose documents to erase.
+
+    Attributes:
+        user_id: What their ``metadata.user_id`` holds: text, or a whole number.
+    """
+
+    user_id: str | int
+
+
 class Whoami(Struct, frozen=True):
     """For whom the credentials are."""
 
@@ -177,6 +188,20 @@ async def verify_audit(call: Call) -> Response:
     async with call.service.database.read(call.scope) as connection:
         found = await audit.verify(connection, call.scope.tenant_id)
     return answer(Verification(found.broken_at is None, found.rows, found.broken_at, found.head))
+
+
+async def erase_user(call: Call) -> Response:
+    """Erases all documents of a user, with their versions, from everywhere, and from every later restore.
+
+    What is written for the user after this was asked is not erased. The task succeeds when nothing is left.
+    """
+    call.primary_only()
+    given: ErasureRequest = await call.json(ErasureRequest)
+    async with call.service.database.write(call.scope) as connection:
+        asked = await erasures.ask(
+            connection, call.scope, call.origin, Subjects(call.service.keys.digest), given.user_id
+        )
+    return answer(asked, 202, {"location": f"/v1/tasks/{asked.task_id}"})
 
 
 OPERATIONS: Final = (
@@ -258,5 +283,17 @@ OPERATIONS: Final = (
         summary="Check that the audit trail is whole",
         tag="audit",
         answers={200: Verification},
+    ),
+    Operation(
+        method="POST",
+        path="/v1/erasures",
+        handler=erase_user,
+        right=Right.ADMIN,
+        name="erase_user",
+        summary="Erase all documents of a user (GDPR, article 17)",
+        tag="erasure",
+        body=ErasureRequest,
+        answers={202: Erasure},
+        errors=(413, 415),
     ),
 )

@@ -183,6 +183,24 @@ class FullText:
             )
         return sum(not row["was_deleted"] for row in gone)
 
+    async def expunge(self, tenant_id: UUID, gone: Sequence[UUID]) -> None:
+        """Empties what is left of documents. Their rows' old contents go from disk when PostgreSQL vacuums."""
+        assert self._writer is not None, "a process that writes has the worker's login"
+        async with self._writer.write(internal(tenant_id, _ACTOR)) as connection:
+            left = await connection.fetch(
+                "SELECT document_id, version FROM full_text WHERE document_id = ANY($1) AND NOT deleted", list(gone)
+            )
+            writes = [
+                Write(tenant_id=tenant_id, document_id=row["document_id"], version=row["version"] + 1, entry=None)
+                for row in left
+            ]
+            if writes:
+                # By way of an empty row, so that the vocabulary forgets the words; which then goes, since it is newer
+                # than what the database may write next.
+                await _upsert(connection, tenant_id, writes)
+                ids = [one.document_id for one in writes]
+                await connection.execute("DELETE FROM full_text WHERE document_id = ANY($1)", ids)
+
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index."""
         async with self._reader.read(internal(tenant_id, _ACTOR)) as connection:

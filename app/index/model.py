@@ -413,6 +413,9 @@ class Index(Protocol):
     async def delete_tenant(self, tenant_id: UUID) -> int:
         """Takes everything of a tenant out, and says how many documents that were."""
 
+    async def expunge(self, tenant_id: UUID, gone: Sequence[UUID]) -> None:
+        """Sees to it that nothing is left of documents that the database no longer has, on disk neither."""
+
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index: what is compared with the database."""
 

@@ -59,6 +59,9 @@ MAX_BULK_BYTES: Final = 5 * 2**20
 
 PAGE: Final = 5_000
 
+IDS: Final = 1_000
+"""Documents that one request names."""
+
 SynonymsOf = Callable[[UUID, Sequence[str]], Awaitable[Mapping[str, Sequence[str]]]]
 LayoutOf = Callable[[UUID], Awaitable[Layout]]
 
@@ -233,6 +236,30 @@ class OpenSearch:
             async with self._call(ADMIN_SECONDS):
                 await self._client.indices.refresh(index=layout.alias)
         return there
+
+    async def expunge(self, tenant_id: UUID, gone: Sequence[UUID]) -> None:
+        """Takes out what is left of documents, over and over until that is nothing, and then all that was deleted.
+
+        What is deleted stays in its segment until that is merged: by default (10%) only if much of it is. Deletions of
+        the last `index.soft_deletes.retention_lease.sync_interval` (30 s) are kept for replicas that may ask for them.
+        """
+        layout = await self._layout_of(tenant_id)
+        where = {"index": layout.alias, "routing": layout.routing} if layout.routing else {"index": layout.alias}
+        for at in range(0, len(gone), IDS):
+            ids = [str(one) for one in gone[at : at + IDS]]
+            left = {"query": guard(tenant_id, (), {"terms": {"document_id": ids}})}
+            while True:
+                async with self._call(ADMIN_SECONDS):
+                    await self._client.indices.refresh(index=layout.alias)
+                    if not (await self._client.count(body=left, **where))["count"]:
+                        break
+                    # A document that changes meanwhile is skipped, and found the next time.
+                    await self._client.delete_by_query(body=left, conflicts="proceed", refresh=True, **where)
+        async with self._call(ADMIN_SECONDS):
+            every_segment = {"index.merge.policy.expunge_deletes_allowed": 0}
+            await self._client.indices.put_settings(index=layout.alias, body=every_segment)
+            await self._client.indices.flush(index=layout.alias)
+            await self._client.indices.forcemerge(index=layout.alias, only_expunge_deletes=True)
 
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index, as of now."""

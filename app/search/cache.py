@@ -67,10 +67,11 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Kept)
 _ADVANCE: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local old = tonumber(redis.call('GET', KEYS[1]) or 0)
-local new = math.max(now, old + 1)
-redis.call('SET', KEYS[1], string.format('%.0f', new))
-return string.format('%.0f', new)
+local old, floor = string.match(redis.call('GET', KEYS[1]) or '0 0', '^(%d+) ?(%d*)$')
+local new = string.format('%.0f', math.max(now, tonumber(old) + 1))
+if ARGV[1] == 'forget' then floor = new end
+redis.call('SET', KEYS[1], floor ~= '' and new .. ' ' .. floor or new)
+return new
 """
 
 
@@ -100,6 +101,8 @@ class LayeredCache:
         #: The newest key of a query, whatever its generation.
         self._latest: LRUCache[str, str] = LRUCache(MAX_TENANTS)
         self._generations: LRUCache[UUID, tuple[int, float]] = LRUCache(MAX_TENANTS)
+        #: By tenant: what is kept under an older generation may not be served, not even in need.
+        self._floors: LRUCache[UUID, int] = LRUCache(MAX_TENANTS)
         #: Tenants whose writes Redis does not know of, because it did not answer.
         self._untold: set[UUID] = set()
         self._script: Any = client.register_script(_ADVANCE) if client is not None else None
@@ -115,7 +118,10 @@ class LayeredCache:
         client = self._client
         found = await self._ask(lambda: client.get(_generation_key(tenant_id)))
         if isinstance(found, bytes):
-            seen = int(found)
+            newest, _, floor = found.partition(b" ")
+            seen = int(newest)
+            if floor:
+                self._drop(tenant_id, int(floor))
         self._generations[tenant_id] = seen, self._clock()
         return seen
 
@@ -129,6 +135,42 @@ class LayeredCache:
                 (self._untold.discard if found is not None else self._untold.add)(one)
             new = int(found) if found is not None else max(int(self._clock() * 1000), seen + 1)
             self._generations[one] = new, self._clock()
+
+    async def forget(self, tenant_id: UUID) -> bool:
+        """Raises a tenant's generation and drops all answers from before it: here, in Redis, and with it elsewhere.
+
+        Other processes learn of it from Redis when they are asked for something of the tenant, within `LOOK_SECONDS`.
+        """
+        seen, _ = self._generations.get(tenant_id, (0, 0.0))
+        if self._client is None:
+            floor = max(int(self._clock() * 1000), seen + 1)
+        else:
+            found = await self._ask(partial(self._script, keys=[_generation_key(tenant_id)], args=["forget"]))
+            if found is None:
+                return False
+            self._untold.discard(tenant_id)
+            floor = int(found)
+        self._generations[tenant_id] = floor, self._clock()
+        self._drop(tenant_id, floor)
+        return self._client is None or await self._delete(self._client, tenant_id)
+
+    async def _delete(self, client: Client, tenant_id: UUID) -> bool:
+        """Deletes a tenant's answers from Redis."""
+        try:
+            async for key in client.scan_iter(match=f"search:{tenant_id}:*", count=1000):
+                await client.delete(key)
+        except (RedisError, OSError):
+            return False
+        return True
+
+    def _drop(self, tenant_id: UUID, floor: int) -> None:
+        """Drops a tenant's answers of generations before one, from this process."""
+        if self._floors.get(tenant_id, 0) >= floor:
+            return
+        self._floors[tenant_id] = floor
+        prefix = f"search:{tenant_id}:"
+        for key in [key for key in self._memory if key.startswith(prefix) and int(key.split(":")[2]) < floor]:
+            del self._memory[key]
 
     async def get(self, key: str) -> Answer | None:
         """What is kept: fresh, or stale."""
@@ -154,7 +196,9 @@ class LayeredCache:
             # It was made a moment after a write, and may not have it: it counts until it surely would.
             fresh_until = min(fresh_until, settled)
         raw = msgspec.msgpack.encode(_Kept(now, fresh_until, answer))
-        if len(raw) > MAX_ANSWER_BYTES:
+        kind, tenant, generation, _ = key.split(":")
+        del kind
+        if len(raw) > MAX_ANSWER_BYTES or int(generation) < self._floors.get(UUID(tenant), 0):
             return
         self._remember(key, raw)
         if self._client is not None:

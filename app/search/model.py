@@ -50,6 +50,13 @@ class Cache(Protocol):
     async def advance(self, tenant_id: UUID) -> None:
         """Raises a tenant's generation."""
 
+    async def forget(self, tenant_id: UUID) -> bool:
+        """Raises a tenant's generation and drops all of its answers, here and wherever they are served.
+
+        Returns:
+            Whether that is done: not while what keeps them does not answer.
+        """
+
     async def get(self, key: str) -> Answer | None:
         """What is kept, with ``level``, ``stale`` and ``age_seconds`` as they are by now."""
 
@@ -76,6 +83,11 @@ class NoCache:
 
     async def advance(self, tenant_id: UUID) -> None:
         """Nothing to invalidate."""
+
+    async def forget(self, tenant_id: UUID) -> bool:
+        """Nothing to drop."""
+        del tenant_id
+        return True
 
     async def get(self, key: str) -> Answer | None:
         """Never anything."""

@@ -108,22 +108,28 @@ async def lock(connection: Connection, tenant_id: UUID) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch write {tenant_id}")
 
 
-async def verify(connection: Connection, tenant_id: UUID) -> Verdict:
+async def verify(connection: Connection, tenant_id: UUID, heads: Mapping[int, str] | None = None) -> Verdict:
     """Goes through a tenant's trail from its first row.
 
     Args:
         connection: A transaction that sees the tenant.
         tenant_id: The tenant.
+        heads: What was kept elsewhere of earlier verifications, `Verdict.head` by `Verdict.rows`: without them nobody
+            sees a cut at the end, or a trail that was made anew.
     """
     rows, previous, broken = 0, START, None
+    missing = dict(heads or {})
     async for found in connection.cursor("SELECT * FROM audit WHERE tenant_id = $1 ORDER BY seq", tenant_id):
         rows += 1
         row = dict(found)
         said, followed = row.pop("hash"), row.pop("previous")
         whole = row["seq"] == rows and followed == previous and said == digest(previous, row)
+        whole &= missing.pop(rows, said.hex()) == said.hex()
         if not whole and broken is None:
             broken = rows
         previous = said
+    if missing and broken is None:
+        broken = rows + 1
     return Verdict(rows, broken, previous.hex())
 
 

@@ -43,6 +43,20 @@ async def current(connection: Connection) -> bool:
     return bool(await connection.fetchval("SELECT version_num FROM alembic_version") == newest())
 
 
+async def whole(connection: Connection) -> bool:
+    """Whether every table has its key and its row-level security: what a restore brings last, or not at all."""
+    lacking = await connection.fetchval(
+        """
+        SELECT count(*) FROM pg_class AS its
+        WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
+          AND NOT (relrowsecurity AND relforcerowsecurity
+                   AND EXISTS (SELECT FROM pg_constraint WHERE conrelid = its.oid AND contype = 'p')
+                   AND (relispartition OR EXISTS (SELECT FROM pg_policy WHERE polrelid = its.oid)))
+        """
+    )
+    return not lacking
+
+
 def newest() -> str:
     """The revision that this version needs: the last of the files, which are numbered."""
     names = (path.stem for path in (MIGRATIONS / "versions").glob("m*.py"))

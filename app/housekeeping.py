@@ -1,0 +1,156 @@
+"""What the service does by itself: finishes erasures, and deletes every day what is older than its tenant keeps it.
+
+Every worker has it, and one of them does it at a time: whoever holds the advisory lock, which ends with its holder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from app import logbook
+from app.errors import ApiError
+from app.index.model import Index
+from app.search.model import Cache
+from app.store import erasures
+from app.store.database import Connection, Database
+from app.store.erasures import Open
+from app.tenancy import internal
+
+log = structlog.get_logger(__name__)
+
+ACTOR: Final = "worker"
+
+LOCK: Final = 0x686F7573
+"""The advisory lock of whoever keeps house ("hous")."""
+
+BATCH: Final = 500
+"""Documents that are deleted in one transaction."""
+
+LOOK_SECONDS: Final = 2.0
+"""How long to wait before looking for an erasure again, s."""
+
+SETTLE_SECONDS: Final = 45.0
+"""OpenSearch keeps what was deleted for its replicas for 30 s; after so long it can be taken off the disk."""
+
+HOUR: Final = 2
+"""When old documents are deleted, UTC (requirement, section 9)."""
+
+
+class Housekeeping:
+    """Keeps house.
+
+    Args:
+        database: Pools of the worker's login.
+        indexes: Where documents are, besides.
+        cache: Where answers with them are.
+        ledger: Where erasures are noted outside of the database, if anywhere: none is carried out before it is there.
+        settle_seconds: How long an erasure waits between the last write and the disk, s.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        indexes: Sequence[Index],
+        cache: Cache,
+        *,
+        ledger: Path | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database, self._indexes, self._cache, self._ledger = database, indexes, cache, ledger
+        self._settle, self._clock = settle_seconds, clock
+        # The first night is caught up with: nobody knows whether somebody was there.
+        self._next = clock()
+        self._settled: dict[UUID, float] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Lets it end after the step that it is at."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Keeps house until it is told to stop. Whatever a dependency does, it goes on."""
+        while not self._stopping.is_set():
+            try:
+                await self.step()
+            except ApiError as error:
+                log.warning("housekeeping_interrupted", code=error.code, reason=error.detail)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+
+    async def step(self) -> int:
+        """Does what there is to do, unless another worker is at it.
+
+        Returns:
+            How many erasures are still open.
+        """
+        async with self._alone() as connection:
+            if connection is None:
+                return 0
+            opened = await erasures.unfinished(connection)
+            if opened and self._ledger:
+                entries = await erasures.entries(connection)
+                logbook.add(self._ledger, "erasures", await erasures.deployment(connection), entries, key="erasure_id")
+            left = sum([not await self._erase(one) for one in opened])
+            if self._clock() >= self._next:
+                if not await connection.fetchval("SELECT retention_is_scheduled()"):
+                    await self.delete_old()
+                tonight = self._clock().replace(hour=HOUR, minute=0, second=0, microsecond=0)
+                self._next = tonight if tonight > self._clock() else tonight + timedelta(days=1)
+            return left
+
+    async def delete_old(self) -> int:
+        """Deletes what is older than its tenant keeps it, batch after batch, and says how much that was."""
+        total = 0
+        while True:
+            async with self._database.outbox() as connection:
+                deleted: int = await connection.fetchval("SELECT delete_old_documents($1)", BATCH)
+            total += deleted
+            if not deleted or self._stopping.is_set():
+                return total
+            log.info("old_documents_deleted", documents=deleted)
+
+    async def _erase(self, one: Open) -> bool:
+        """Brings an erasure on, and says whether it is finished."""
+        scope = internal(one.tenant_id, ACTOR)
+        while True:
+            async with self._database.write(scope) as connection:
+                if not await erasures.bury(connection, one, BATCH):
+                    break
+        async with self._database.read(scope) as connection:
+            if await erasures.waiting(connection, one):
+                self._settled.pop(one.erasure_id, None)
+                return False
+            gone = await erasures.erased(connection, one)
+        now = time.monotonic()
+        if now - self._settled.setdefault(one.erasure_id, now) < self._settle:
+            return False
+        for index in self._indexes:
+            await index.expunge(one.tenant_id, gone)
+        # After the indexes: what is answered from here on cannot hold it any more.
+        if not await self._cache.forget(one.tenant_id):
+            return False
+        async with self._database.write(scope) as connection:
+            await erasures.finish(connection, one)
+        self._settled.pop(one.erasure_id, None)
+        log.info("erasure_finished", erasure=str(one.erasure_id))
+        return True
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Connection | None]:
+        """A transaction that holds the lock; None if another worker does."""
+        async with self._database.outbox() as connection:
+            # It waits for OpenSearch, which may take longer than a transaction usually may do nothing.
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            got = await connection.fetchval("SELECT NOT pg_is_in_recovery() AND pg_try_advisory_xact_lock($1)", LOCK)
+            yield connection if got else None
