@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from app.search.model import Answer, Level
 from app.settings import Settings
+from app.trace import add_ids
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of latencies, s. 0.5 is one of them: the requirement's P95 is judged there (section 7)."""
@@ -77,6 +78,7 @@ def configure_logs(settings: Settings) -> None:
     """Writes log lines to stderr: JSON, or for people."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -20,6 +20,7 @@ from app.settings import SECRETS, Settings
 from app.store.database import connect
 from app.store.embedded import SUPERUSER, Embedded
 from app.store.schema import migrate
+from app.trace import tracing, wanted
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,8 @@ async def serve(
         SettingsError: The port is taken.
     """
     with _listening(settings) as listener:
-        async with open_service(settings, with_worker=with_worker, probes_only=probes_only) as (service, worker):
+        opened = open_service(settings, with_worker=with_worker, probes_only=probes_only)
+        async with _traced(settings), opened as (service, worker):
             server = _Server(
                 uvicorn.Config(
                     application(service, health.OPERATIONS if probes_only else OPERATIONS),
@@ -111,7 +113,7 @@ async def serve(
 
 async def work(settings: Settings, *, ready: Callable[[], None]) -> None:
     """Works on the index until SIGINT or SIGTERM, and with a broker brings the outbox there."""
-    async with open_worker(settings) as (worker, relay):
+    async with _traced(settings), open_worker(settings) as (worker, relay):
 
         def stop() -> None:
             worker.stop()
@@ -125,6 +127,20 @@ async def work(settings: Settings, *, ready: Callable[[], None]) -> None:
                 if relay:
                     tasks.create_task(relay.run())
         log.info("stopped")
+
+
+@asynccontextmanager
+async def _traced(settings: Settings) -> AsyncIterator[None]:
+    """Sends traces, if the environment says where to."""
+    if not wanted():
+        yield
+        return
+    tracing.start(settings.trace_ratio, settings.release)
+    try:
+        yield
+    finally:
+        # What is left is sent, which takes as long as its receiver does.
+        await asyncio.to_thread(tracing.stop)
 
 
 class _Server(uvicorn.Server):

@@ -18,6 +18,7 @@ from app.search.model import Cache
 from app.store import documents, tasks
 from app.store.database import Database
 from app.tenancy import internal
+from app.trace import Attributes, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -87,9 +88,11 @@ class Worker:
             if delivery is None:
                 return 0
             batch = delivery.batch
-            async with self._database.write(internal(batch.tenant_id, ACTOR)) as connection:
-                await tasks.start(connection, batch.tenant_id, batch.claims)
-            await self._index(delivery)
+            about: Attributes = {"batch.size": len(batch.claims), "docsearch.tenant_id": str(batch.tenant_id)}
+            with tracing.batch("index", (claim.trace for claim in batch.claims), about):
+                async with self._database.write(internal(batch.tenant_id, ACTOR)) as connection:
+                    await tasks.start(connection, batch.tenant_id, batch.claims)
+                await self._index(delivery)
         await self._cache.advance(batch.tenant_id)
         return len(batch.claims)
 
@@ -100,7 +103,8 @@ class Worker:
         down: list[str] = []
         for index in self._indexes:
             try:
-                done_here = await index.write([*writes.values()])
+                with tracing.span("engine", {"engine.name": index.level}, kind="client"):
+                    done_here = await index.write([*writes.values()])
             except (UnavailableError, DeadlineExceededError) as error:
                 # The others get it all the same: one of them stands in for this one.
                 log.warning("index_down", index=index.level, reason=error.detail)

@@ -21,6 +21,7 @@ from app.http.middleware import Envelope
 from app.http.openapi import description
 from app.runtime import Service
 from app.store.audit import Origin
+from app.trace import tracing
 
 OPERATIONS: Final = (
     *searches.OPERATIONS,
@@ -91,7 +92,8 @@ class _Routes:
         origin = self._origin(request)
         caller = None
         if operation.right is not None:
-            caller = await authenticate(request, self._service, origin.address)
+            with tracing.span("authenticate"):
+                caller = await authenticate(request, self._service, origin.address)
             request.state.tenant, request.state.actor = str(caller.tenant_id), caller.actor
             structlog.contextvars.bind_contextvars(tenant=str(caller.tenant_id))
             caller.require(operation.right)

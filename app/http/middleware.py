@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.observe import Metrics
 from app.resilience import deadline
+from app.trace import Span, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -84,17 +85,19 @@ class _Exchange:
         self._id = given if _ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["correlation_id"] = self._id
         self._status = 0
+        self._method = scope["method"] if scope["method"] in _METHODS else "OTHER"
 
     async def run(self, receive: Receive) -> None:
         began = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=self._id)
         self._metrics.in_flight.inc()
-        try:
-            await self._answer(receive)
-        finally:
-            self._metrics.in_flight.dec()
-            self._count(time.perf_counter() - began)
+        with tracing.request(self._method, self._headers) as span:
+            try:
+                await self._answer(receive)
+            finally:
+                self._metrics.in_flight.dec()
+                self._count(time.perf_counter() - began, span)
 
     async def _answer(self, receive: Receive) -> None:
         try:
@@ -166,18 +169,28 @@ class _Exchange:
             }
         return found + [(name.encode(), value.encode()) for name, value in ours.items() if name.encode() not in said]
 
-    def _count(self, seconds: float) -> None:
-        method = self._scope["method"] if self._scope["method"] in _METHODS else "OTHER"
+    def _count(self, seconds: float, span: Span) -> None:
+        method, status = self._method, self._status or 499
         route = self._scope["state"].get("route", "none")
-        self._metrics.requests.labels(method, route, str(self._status or 499)).inc()
+        self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.duration.labels(method, route).observe(seconds)
+        tenant = self._scope["state"].get("tenant")
+        span.set(
+            {
+                "http.request.method": method,
+                "http.route": route,
+                "http.response.status_code": status,
+                "docsearch.correlation_id": self._id,
+                "docsearch.tenant_id": tenant or "",
+            }
+        )
         log.info(
             "request",
             method=method,
             route=route,
-            status=self._status or 499,
+            status=status,
             milliseconds=round(seconds * 1000, 2),
-            tenant=self._scope["state"].get("tenant"),
+            tenant=tenant,
             actor=self._scope["state"].get("actor"),
         )
 

@@ -29,6 +29,7 @@ class Claim:
         task_id: The task that waits for it.
         attempts: How often it was tried before.
         written_at: When it was written: how old it is when it is found is the index's freshness.
+        trace: The ``traceparent`` of the request that wrote it; empty if it has none.
     """
 
     outbox_id: int
@@ -38,6 +39,7 @@ class Claim:
     task_id: UUID
     attempts: int
     written_at: datetime
+    trace: str = ""
 
 
 @dataclass(frozen=True)

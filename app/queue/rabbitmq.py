@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.store import outbox
 from app.store.database import Database
 from app.tenancy import internal
+from app.trace import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,11 @@ class RabbitQueue:
 
     async def publish(self, batches: Sequence[Batch]) -> None:
         """Publishes batches, and returns when the quorum has written all of them to disk."""
+        traces = (claim.trace for batch in batches for claim in batch.claims)
+        with tracing.batch("publish", traces, {"batch.count": len(batches)}, kind="producer"):
+            await self._publish(batches)
+
+    async def _publish(self, batches: Sequence[Batch]) -> None:
         async with self._call():
             await self._open()
             assert self._publishing is not None
@@ -363,7 +369,7 @@ class Relay:
         async with self._database.outbox() as connection:
             rows = await connection.fetch(
                 """
-                SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at FROM outbox
+                SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at, trace FROM outbox
                 WHERE tenant_id = $1 AND available_at <= now()
                   AND (published_at IS NULL OR published_at < now() - make_interval(secs => $2))
                 ORDER BY available_at, outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED

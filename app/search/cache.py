@@ -25,6 +25,7 @@ from app.redis_client import Client
 from app.resilience import deadline
 from app.resilience.breaker import Breaker
 from app.search.model import Answer, Level
+from app.trace import tracing
 
 T = TypeVar("T")
 
@@ -256,7 +257,7 @@ class LayeredCache:
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """What Redis answers; None if it does not, or has nothing."""
         try:
-            with self._breaker.guard():
+            with self._breaker.guard(), tracing.span("redis", kind="client"):
                 async with deadline.limit("Redis", REDIS_SECONDS):
                     try:
                         return await call()

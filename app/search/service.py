@@ -19,6 +19,7 @@ from app.resilience import deadline
 from app.resilience.bulkhead import SEARCH, Bulkhead
 from app.search.model import Answer, Cache, key_of
 from app.tenancy import ScopedQuery, ScopedSuggest
+from app.trace import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +54,11 @@ class SearchService:
             # Pages behind a cursor are read once, by one caller.
             async with self._bulkhead.enter():
                 return await self._ask(query)
-        key = key_of(query, await self._cache.generation(query.tenant_id))
-        if kept := await self._cache.get(key):
+        with tracing.span("cache") as span:
+            key = key_of(query, await self._cache.generation(query.tenant_id))
+            kept = await self._cache.get(key)
+            span.set({"cache.level": kept.level if kept else "none"})
+        if kept:
             if kept.stale:
                 self._fly(key, query)
             return kept
@@ -108,7 +112,8 @@ class SearchService:
         failed: ApiError | None = None
         for engine in self._engines:
             try:
-                result = await engine.search(query)
+                with tracing.span("engine", {"engine.name": engine.level}, kind="client"):
+                    result = await engine.search(query)
             except _DOWN as error:
                 failed = self._failed(engine, error)
                 continue

@@ -26,6 +26,7 @@ from app.errors import DeadlineExceededError, OverloadedError, SettingsError, Un
 from app.index.model import Health
 from app.settings import Settings
 from app.tenancy import Scope
+from app.trace import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -180,6 +181,12 @@ class Database:
 
     @asynccontextmanager
     async def _begin(self, pool: asyncpg.Pool, begin: str) -> AsyncIterator[Connection]:
+        with tracing.span("database", kind="client"):
+            async with self._transaction(pool, begin) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, pool: asyncpg.Pool, begin: str) -> AsyncIterator[Connection]:
         connection = await self._acquire(pool)
         try:
             try:

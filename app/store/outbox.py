@@ -17,6 +17,7 @@ from app.index.model import Health
 from app.queue.model import Batch, Claim, Depth
 from app.store import tasks
 from app.store.database import Connection, Database
+from app.trace import tracing
 
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
@@ -39,13 +40,14 @@ async def enqueue(connection: Connection, tenant_id: UUID, task_id: UUID, writte
     """
     await connection.execute(
         """
-        INSERT INTO outbox (tenant_id, document_id, version, task_id)
-        SELECT $1, document_id, version, $2 FROM unnest($3::uuid[], $4::bigint[]) AS written (document_id, version)
+        INSERT INTO outbox (tenant_id, document_id, version, task_id, trace)
+        SELECT $1, document_id, version, $2, $5 FROM unnest($3::uuid[], $4::bigint[]) AS written (document_id, version)
         """,
         tenant_id,
         task_id,
         [document_id for document_id, _ in written],
         [version for _, version in written],
+        tracing.carry(),
     )
 
 
@@ -219,7 +221,7 @@ class OutboxQueue:
     async def _take(self, connection: Connection, *, after: UUID) -> list[Any]:
         return await connection.fetch(
             """
-            SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at FROM outbox
+            SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at, trace FROM outbox
             WHERE tenant_id = (
                 SELECT tenant_id FROM outbox WHERE tenant_id > $1 AND available_at <= now()
                 ORDER BY tenant_id, outbox_id LIMIT 1 FOR UPDATE SKIP LOCKED

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import hypothesis
 import pytest
+from hypothesis import is_hypothesis_test
 
 from tests.app.services.server import Server
 from tests.app.services.servers import OpenSearch, PostgreSQL, RabbitMQ, Redis, RedisCluster
@@ -17,6 +19,19 @@ from tests.app.world import embedded, migrated, settings, world
 __all__ = ["embedded", "migrated", "settings", "world"]
 
 S = TypeVar("S", bound=Server)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With DOCSEARCH_EXAMPLES only properties are left, each with so many examples (`tests/soak/rows/fuzz.py`)."""
+    if not (examples := os.environ.get("DOCSEARCH_EXAMPLES")):
+        return
+    chosen = [one for one in items if is_hypothesis_test(getattr(one, "obj", None))]
+    config.hook.pytest_deselected(items=[one for one in items if one not in chosen])
+    for its in (one.obj for one in chosen if isinstance(one, pytest.Function)):
+        # The attribute that `hypothesis.settings` sets itself: applied a second time, it refuses.
+        own = getattr(its, "_hypothesis_internal_use_settings", hypothesis.settings())
+        its._hypothesis_internal_use_settings = hypothesis.settings(own, max_examples=int(examples), deadline=None)
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")
