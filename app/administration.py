@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
-from uuid import UUID
 
 import asyncpg
 
@@ -20,9 +17,8 @@ from app.aws.logins import with_secrets
 from app.document import check
 from app.errors import ApiError
 from app.http.documents import read_line
-from app.index.model import Index, Write
 from app.process import owner
-from app.runtime import open_engines, open_search, open_worker
+from app.runtime import open_worker
 from app.settings import Settings
 from app.store import audit, documents, tenants
 from app.store import database as database_
@@ -37,45 +33,9 @@ BATCH: Final = 500
 """Documents of a transaction."""
 
 
-@dataclass(frozen=True)
-class Rebuilt:
-    """An index that was made again.
-
-    Attributes:
-        tenant: Name of the tenant.
-        level: The index: ``opensearch`` or ``full_text``.
-        documents: Documents in the index.
-        index_checksum: SHA-256 over ids and versions in the index, the first 16 digits.
-        database_checksum: The same of the database.
-    """
-
-    tenant: str
-    level: str
-    documents: int
-    index_checksum: str
-    database_checksum: str
-
-    @property
-    def equal(self) -> bool:
-        """Whether the index holds what the database does."""
-        return self.index_checksum == self.database_checksum
-
-
 async def connect(settings: Settings) -> asyncpg.Connection:
     """A connection as the owner of the schema."""
     return await database_.connect(settings, owner(settings))
-
-
-async def prepare_search(settings: Settings) -> None:
-    """Puts templates and indexes in place, where OpenSearch is the index."""
-    if settings.opensearch_host:
-        work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
-        engine = open_search(settings, work)
-        try:
-            await engine.prepare()
-        finally:
-            await engine.close()
-            await work.close()
 
 
 async def schedule_retention(settings: Settings) -> bool:
@@ -204,52 +164,6 @@ async def index_all(settings: Settings) -> int:
         while worked := await worker.step():
             total += worked
     return total
-
-
-async def rebuild(settings: Settings, tenant: str | None) -> list[Rebuilt]:
-    """Makes the index again from the database, tenant by tenant, and compares; it may be gone altogether."""
-    await prepare_search(settings)
-    connection = await connect(settings)
-    try:
-        every = await tenants.every(connection)
-        chosen = {tenant: await tenants.find(connection, tenant)} if tenant else dict(every)
-    finally:
-        await connection.close()
-    async with AsyncExitStack() as stack:
-        work = await Database.open(settings.model_copy(update={"database_user": ""}), "docsearch_index")
-        stack.push_async_callback(work.close)
-        engines = open_engines(settings, work, work, stack)
-        return [
-            await _rebuild(work, engine, name, tenant_id) for engine in engines for name, tenant_id in chosen.items()
-        ]
-
-
-async def _rebuild(work: Database, index: Index, name: str, tenant_id: UUID) -> Rebuilt:
-    scope = internal(tenant_id, ACTOR)
-    await index.delete_tenant(tenant_id)
-    async with work.read(scope) as connection:
-        wanted = await documents.current_versions(connection, tenant_id)
-    ids = iter(sorted(wanted))
-    while batch := [*islice(ids, BATCH)]:
-        async with work.read(scope) as connection:
-            found = await documents.many(connection, tenant_id, batch)
-        await index.write(
-            [
-                Write(tenant_id=tenant_id, document_id=one.document_id, version=one.version, entry=one.entry())
-                for one in found
-            ]
-        )
-    async with work.read(scope) as connection:
-        there = await documents.current_versions(connection, tenant_id)
-    await index.refresh()
-    indexed = await index.versions(tenant_id)
-    return Rebuilt(name, index.level, len(indexed), checksum(indexed), checksum(there))
-
-
-def checksum(versions: Mapping[UUID, int]) -> str:
-    """One figure for which documents there are at which versions, whatever their order."""
-    lines = "\n".join(f"{document_id} {version}" for document_id, version in sorted(versions.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 async def _write(pools: Database, scope: Scope, operations: Sequence[Operation]) -> list[documents.Stored | ApiError]:

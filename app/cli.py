@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,7 +15,9 @@ import click
 import uvloop
 
 from app import administration, compliance, process
+from app.comparison import Comparison
 from app.errors import ApiError
+from app.index.placement import GIB, Tier
 from app.observe import configure_logs
 from app.settings import Settings, load
 from app.store.schema import migrate as migrate_schema
@@ -131,13 +135,15 @@ def index(port: int | None) -> None:
 @examples("docsearch-api migrate", "DATABASE_HOST=db DATABASE_USER=owner docsearch-api migrate")
 def migrate() -> None:
     """Bring the database to the schema of this version. Safe to run again, and by two at once."""
+    from app import upkeep  # noqa: PLC0415
+
     settings = _settings()
 
     async def run() -> None:
         async with process.database_of(settings) as its:
             # Embedded, it has just been migrated; what is applied twice is applied once.
             applied = await migrate_schema(lambda: administration.connect(its))
-            await administration.prepare_search(its)
+            await upkeep.prepare(its, tell=_progress)
             who = "pg_cron" if await administration.schedule_retention(its) else "the worker"
             click.echo(f"Applied {', '.join(applied)}." if applied else "The schema is current.")
             click.echo(f"Old documents are deleted by {who}.")
@@ -214,7 +220,7 @@ def revoke_key(tenant: str, prefix: str) -> None:
 
 @cli.group(cls=Group)
 def tenants() -> None:
-    """Suspend a tenant, resume it, and set its limit."""
+    """Suspend a tenant, resume it, set its limit, and place tenants by their size."""
 
 
 @tenants.command("suspend")
@@ -270,17 +276,69 @@ load_documents.name = "load"
 cli.commands["load"] = cli.commands.pop("load-documents")
 
 
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_only = click.option("--tenant", help="Only this one; by default all.")
+
+
+_grace = click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=35.0,
+    show_default=True,
+    help="How long an index is kept after it was left, s: as long as a write or a search may still be at it.",
+)
+
+
 @cli.command("rebuild-index")
-@click.option("--tenant", help="Only this one; by default all.")
-@examples("docsearch-api rebuild-index", "docsearch-api rebuild-index --tenant acme")
-def rebuild_index(tenant: str | None) -> None:
-    """Make the index again from the database, and compare the two: counts and checksums per tenant."""
-    differ = False
-    for found in _administrate(lambda settings: administration.rebuild(settings, tenant)):
-        differ |= not found.equal
-        state = "equal" if found.equal else f"DIFFERS: the database has {found.database_checksum}"
-        click.echo(f"{found.tenant}: {found.documents:,} documents in {found.level}, {found.index_checksum} {state}")
-    if differ:
+@_only
+@_as_json
+@_grace
+@examples("docsearch-api rebuild-index", "docsearch-api rebuild-index --tenant acme --json")
+def rebuild_index(tenant: str | None, as_json: bool, grace: float) -> None:
+    """Make the index again from the database, and compare the two: counts and checksums per tenant.
+
+    Searches and writes go on meanwhile. Interrupted, it leaves the old index or the new one, and goes on when it is run
+    again.
+    """
+    # Its client of OpenSearch takes half a second to import.
+    from app import upkeep  # noqa: PLC0415
+
+    _compared(_administrate(lambda its: upkeep.rebuild(its, tenant, tell=_progress, grace=grace)), as_json)
+
+
+@cli.command("verify-index")
+@_only
+@_as_json
+@click.option("--wait", type=click.FloatRange(0), default=30.0, help="Time for the worker to catch up, s.")
+@examples("docsearch-api verify-index", "docsearch-api verify-index --tenant acme --wait 0")
+def verify_index(tenant: str | None, as_json: bool, wait: float) -> None:
+    """Compare the index with the database: counts and checksums per tenant. Nothing is changed."""
+    # Its client of OpenSearch takes half a second to import.
+    from app import upkeep  # noqa: PLC0415
+
+    _compared(_administrate(lambda its: upkeep.verify(its, tenant, wait=wait)), as_json)
+
+
+def _compared(found: Sequence[Comparison], as_json: bool) -> None:
+    if as_json:
+        _print_json([{**asdict(one), "equal": one.equal} for one in found])
+    else:
+        head = ("tenant", "index", "documents", "checksum", "in database", "checksum", "")
+        rows = [
+            (
+                one.tenant,
+                one.level,
+                f"{one.documents:,}",
+                one.index_checksum,
+                f"{one.stored:,}",
+                one.database_checksum,
+                ("equal" if one.equal else f"DIFFERS: {one.differences}")
+                + (f", {one.refused:,} that no index takes" if one.refused else ""),
+            )
+            for one in found
+        ]
+        _print_table(head, rows, right=(2, 4))
+    if not all(one.equal for one in found):
         sys.exit(3)
 
 
@@ -372,6 +430,69 @@ def verify_audit(tenant: str | None, heads: Path | None, keep: bool) -> None:
         click.echo(f"{one.tenant}: {its.rows:,} rows{against}, {its.head[:16]} {state}")
     if broken:
         sys.exit(3)
+
+
+@tenants.command("place")
+@_only
+@click.option(
+    "--tier", type=click.Choice([one.value for one in Tier]), help="Where the tenant belongs, whatever its size is."
+)
+@click.option("--dry-run", is_flag=True, help="Say who would move, and move nobody.")
+@_as_json
+@_grace
+@examples(
+    "docsearch-api tenants place --dry-run",
+    "docsearch-api tenants place",
+    "docsearch-api tenants place --tenant acme --tier medium",
+)
+def place_tenants(tenant: str | None, tier: str | None, dry_run: bool, as_json: bool, grace: float) -> None:
+    """Move tenants that have outgrown their tier, or its shards, or left most of it empty.
+
+    Small ones share an index, larger ones have their own. Searches and writes go on meanwhile. A move that was
+    interrupted is finished first.
+    """
+    if tier and not tenant:
+        raise click.UsageError("--tier is of one tenant: give --tenant, too")
+    from app import upkeep  # noqa: PLC0415
+
+    found = _administrate(
+        lambda its: upkeep.place(
+            its, tenant, Tier(tier) if tier else None, dry_run=dry_run, tell=_progress, grace=grace
+        )
+    )
+    if as_json:
+        _print_json([{**asdict(one), "moves": one.moves} for one in found])
+        return
+    did = "to move" if dry_run else "moved"
+    rows = [
+        (
+            one.tenant,
+            f"{one.documents:,}",
+            f"{one.size_bytes / GIB:.2f}",
+            f"{one.tier} {one.primaries}",
+            f"{one.next_tier} {one.next_primaries}",
+            did if one.moves else "",
+        )
+        for one in found
+    ]
+    _print_table(("tenant", "documents", "GiB", "is", "belongs", ""), rows, right=(1, 2))
+
+
+def _progress(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _print_json(found: Sequence[Any]) -> None:
+    click.echo(json.dumps(found, indent=2))
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    every = [head, *rows]
+    widths = [max(len(row[at]) for row in every) for at in range(len(head))]
+    for row in every:
+        cells = zip(row, widths, strict=True)
+        texts = [cell.rjust(width) if at in right else cell.ljust(width) for at, (cell, width) in enumerate(cells)]
+        click.echo("  ".join(texts).rstrip())
 
 
 def main() -> None:

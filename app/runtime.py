@@ -33,6 +33,7 @@ from app.settings import Settings
 from app.store import erasures, schema
 from app.store.database import Database
 from app.store.outbox import OutboxQueue
+from app.store.placements import StoredLayouts
 from app.tenancy import internal
 from app.worker import Worker
 
@@ -217,7 +218,7 @@ async def open_users(settings: Settings, stack: AsyncExitStack) -> Users | None:
 
 
 def open_search(settings: Settings, database: Database) -> OpenSearch:
-    """OpenSearch, with the synonyms that the database has."""
+    """OpenSearch, with the layouts of tenants and the synonyms that the database has."""
     # Imported by who has one alone: its client takes half a second.
     from app.index.opensearch import OpenSearch, connect  # noqa: PLC0415
 
@@ -226,7 +227,7 @@ def open_search(settings: Settings, database: Database) -> OpenSearch:
             rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
         return {row["word"]: row["alternatives"] for row in rows}
 
-    return OpenSearch(connect(settings), synonyms_of=synonyms_of)
+    return OpenSearch(connect(settings), layouts=StoredLayouts(database), synonyms_of=synonyms_of)
 
 
 def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -40,6 +40,13 @@ _ACTOR: Final = "full_text"
 _REFUSED: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What PostgreSQL says of a document that it will never index, such as one with more than 1 MiB of different words."""
 
+PAGE: Final = 5_000
+
+_NEWER: Final = 0
+_AS_NEW: Final = 1
+_ANY: Final = 2**62
+"""How much older a write may be than what is there, and replace it all the same, in versions."""
+
 _UPSERT: Final = f"""
 WITH old AS (
     SELECT document_id, words FROM full_text WHERE tenant_id = $1 AND document_id = ANY($2::uuid[])
@@ -60,7 +67,7 @@ WITH old AS (
         version = excluded.version, deleted = excluded.deleted, words = excluded.words, title = excluded.title,
         author = excluded.author, language = excluded.language, tags = excluded.tags, metadata = excluded.metadata,
         created_at = excluded.created_at, published_at = excluded.published_at, updated_at = excluded.updated_at
-    WHERE full_text.version < excluded.version
+    WHERE full_text.version < excluded.version + $14
     RETURNING document_id, words
 ), delta AS (
     SELECT word, sum(change) AS change FROM (
@@ -145,6 +152,18 @@ class FullText:
 
     async def write(self, batch: Sequence[Write]) -> Sequence[Written]:
         """Writes a batch, tenant by tenant, each in a transaction of its own."""
+        return await self._write_all(batch, _NEWER)
+
+    async def restore(self, batch: Sequence[Write]) -> Sequence[Written]:
+        """Writes a batch again, over what has the same versions or older ones."""
+        return await self._write_all(batch, _AS_NEW)
+
+    async def remove(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
+        """Takes documents out, whatever their versions are."""
+        none = [Write(tenant_id=tenant_id, document_id=one, version=0, entry=None) for one in ids]
+        await self._write_all(none, _ANY)
+
+    async def _write_all(self, batch: Sequence[Write], slack: int) -> Sequence[Written]:
         newest: dict[tuple[UUID, UUID], Write] = {}
         for write in batch:
             key = write.tenant_id, write.document_id
@@ -155,22 +174,23 @@ class FullText:
         for write in newest.values():
             by_tenant.setdefault(write.tenant_id, []).append(write)
         for tenant_id, writes in by_tenant.items():
-            for written in await self._write(tenant_id, writes):
+            for written in await self._write(tenant_id, writes, slack):
                 outcomes[id(written.write)] = written
         stale = Outcome.STALE
         return [outcomes.get(id(write)) or Written(write, stale, "a newer version came with it") for write in batch]
 
-    async def _write(self, tenant_id: UUID, writes: Sequence[Write]) -> list[Written]:
+    async def _write(self, tenant_id: UUID, writes: Sequence[Write], slack: int) -> list[Written]:
         assert self._writer is not None, "a process that writes has the worker's login"
         try:
             async with self._writer.write(internal(tenant_id, _ACTOR)) as connection:
-                applied = await _upsert(connection, tenant_id, writes)
+                applied = await _upsert(connection, tenant_id, writes, slack)
         except _REFUSED as error:
             if len(writes) == 1:
                 return [Written(writes[0], Outcome.REFUSED, str(error))]
             # One of them is at fault: halves, until it stands alone and the others are in.
             half = len(writes) // 2
-            return [*await self._write(tenant_id, writes[:half]), *await self._write(tenant_id, writes[half:])]
+            first = await self._write(tenant_id, writes[:half], slack)
+            return [*first, *await self._write(tenant_id, writes[half:], slack)]
         return [Written(write, Outcome.APPLIED if write.document_id in applied else Outcome.STALE) for write in writes]
 
     async def delete_tenant(self, tenant_id: UUID) -> int:
@@ -197,15 +217,45 @@ class FullText:
             if writes:
                 # By way of an empty row, so that the vocabulary forgets the words; which then goes, since it is newer
                 # than what the database may write next.
-                await _upsert(connection, tenant_id, writes)
+                await _upsert(connection, tenant_id, writes, _NEWER)
                 ids = [one.document_id for one in writes]
                 await connection.execute("DELETE FROM full_text WHERE document_id = ANY($1)", ids)
 
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index."""
+        return {document_id: version async for document_id, version in self.entries(tenant_id)}
+
+    async def entries(self, tenant_id: UUID) -> AsyncGenerator[tuple[UUID, int], None]:
+        """Every document of a tenant and its version, in the order of their ids."""
+        after: UUID | None = None
+        while True:
+            async with self._reader.read(internal(tenant_id, _ACTOR)) as connection:
+                rows = await connection.fetch(
+                    """
+                    SELECT document_id, version FROM full_text
+                    WHERE tenant_id = $1 AND NOT deleted AND ($2::uuid IS NULL OR document_id > $2)
+                    ORDER BY document_id LIMIT $3
+                    """,
+                    tenant_id,
+                    after,
+                    PAGE,
+                )
+            for row in rows:
+                yield row["document_id"], row["version"]
+            if len(rows) < PAGE:
+                return
+            after = rows[-1]["document_id"]
+
+    async def versions_of(self, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, int]:
+        """Version by document of those of some documents that are in the index."""
         async with self._reader.read(internal(tenant_id, _ACTOR)) as connection:
             rows = await connection.fetch(
-                "SELECT document_id, version FROM full_text WHERE tenant_id = $1 AND NOT deleted", tenant_id
+                """
+                SELECT document_id, version FROM full_text
+                WHERE tenant_id = $1 AND document_id = ANY($2) AND NOT deleted
+                """,
+                tenant_id,
+                [*ids],
             )
         return {row["document_id"]: row["version"] for row in rows}
 
@@ -221,7 +271,7 @@ class FullText:
         """The pools are not its own."""
 
 
-async def _upsert(connection: Connection, tenant_id: UUID, writes: Sequence[Write]) -> set[UUID]:
+async def _upsert(connection: Connection, tenant_id: UUID, writes: Sequence[Write], slack: int) -> set[UUID]:
     # One writer per tenant: the counts of the vocabulary are differences to what was there.
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch index {tenant_id}")
     epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -242,6 +292,7 @@ async def _upsert(connection: Connection, tenant_id: UUID, writes: Sequence[Writ
         [entry.created_at if entry else epoch for entry in entries],
         [entry.published_at if entry else epoch for entry in entries],
         [entry.updated_at if entry else epoch for entry in entries],
+        slack,
     )
     assert row is not None
     if row["rarer"]:

@@ -1,90 +1,13 @@
-"""How indexes of OpenSearch are laid out: their settings and fields, tiers of tenants, the policy of their age. Pure.
-
-Small tenants share an index; a tenant that has outgrown it gets one of its own with more shards. Whatever index holds a
-tenant, it is read and written by one alias of the tier, so that a move is one change of aliases.
-"""
+"""How indexes of OpenSearch are laid out: their settings and fields, templates, the policy of their age. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
 
-PREFIX: Final = "docsearch"
-
-GIB: Final = 2**30
-
-SHARD_BYTES: Final = 30 * GIB
-"""A shard that is searched has 10 to 30 GiB (Amazon OpenSearch Service Lens, AOSPERF01-BP01)."""
-
-MILLION: Final = 1_000_000
-
-SCHEMA: Final = 1
-"""Of the fields below: an index of another number has to be filled again."""
+from app.index.placement import PREFIX, SCHEMA
 
 REFRESH_SECONDS: Final = 30
 """What was written can be found after so long (requirement, section 5)."""
-
-
-class Tier(StrEnum):
-    """How large a tenant is (requirement, section 1)."""
-
-    SMALL = "small"
-    MEDIUM = "medium"
-    LARGE = "large"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a tenant's documents are.
-
-    Attributes:
-        tier: Its tier.
-        alias: What is read and written.
-        primaries: Primary shards of the index behind it.
-        routing: What its documents are put on a shard by: of a shared index one tenant needs one shard, of its own all.
-    """
-
-    tier: Tier
-    alias: str
-    primaries: int
-    routing: str | None = None
-
-
-def tier_of(documents: int, size_bytes: int) -> Tier:
-    """The tier of a tenant: by its bytes, with the requirement's counts of documents as a ceiling.
-
-    Args:
-        documents: How many it has.
-        size_bytes: What they take in an index, bytes.
-    """
-    if documents > 10 * MILLION or size_bytes > 6 * SHARD_BYTES:
-        return Tier.LARGE
-    if documents >= MILLION or size_bytes > 3 * SHARD_BYTES:
-        return Tier.MEDIUM
-    return Tier.SMALL
-
-
-def layout_of(tier: Tier, tenant_id: UUID, size_bytes: int = 0, *, prefix: str = PREFIX) -> Layout:
-    """Where a tenant of a tier is: 3 primaries that the small ones share, 6, or 12 and more, one per 30 GiB."""
-    if tier is Tier.SMALL:
-        return Layout(tier, f"{prefix}-small", 3, str(tenant_id))
-    alias = f"{prefix}-tenant-{tenant_id}"
-    if tier is Tier.MEDIUM:
-        return Layout(tier, alias, 6)
-    return Layout(tier, alias, max(12, -(-size_bytes // SHARD_BYTES)))
-
-
-def first_index(alias: str) -> str:
-    """The first index behind an alias."""
-    return f"{alias}-{SCHEMA}-000001"
-
-
-def next_index(index: str) -> str:
-    """The index that takes another one's place."""
-    name, _, number = index.rpartition("-")
-    return f"{name.rpartition('-')[0]}-{SCHEMA}-{int(number) + 1:06}"
 
 
 def settings(primaries: int, *, replicas: int = 2, refresh_seconds: int = REFRESH_SECONDS) -> dict[str, Any]:

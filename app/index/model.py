@@ -6,7 +6,7 @@ takes a `ScopedQuery`, which only `app.tenancy.Scope` makes, with the tenant and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -427,3 +427,19 @@ class Index(Protocol):
 
     async def close(self) -> None:
         """Lets go of connections."""
+
+
+class Comparable(Index, Protocol):
+    """An engine whose content can be compared with the database, and put right where it is."""
+
+    def entries(self, tenant_id: UUID) -> AsyncGenerator[tuple[UUID, int], None]:
+        """Every document of a tenant and its version, as of now, in the order of their ids."""
+
+    async def versions_of(self, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, int]:
+        """Version by document of those of some documents that are in the index, as of now."""
+
+    async def restore(self, batch: Sequence[Write]) -> Sequence[Written]:
+        """Writes a batch again, over what has the same versions or older ones."""
+
+    async def remove(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
+        """Takes documents of a tenant out, with all that is known of their versions."""

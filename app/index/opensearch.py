@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import orjson
@@ -16,9 +16,8 @@ from opensearchpy.exceptions import ConnectionError as NotReached
 from opensearchpy.exceptions import NotFoundError, RequestError, SerializationError, TransportError
 
 from app.aws.identity import identity
-from app.errors import InvalidQueryError, OverloadedError, UnavailableError
+from app.errors import ApiError, InvalidQueryError, OverloadedError, UnavailableError
 from app.index import lifecycle
-from app.index.lifecycle import Layout, Tier
 from app.index.model import (
     DATE_FIELDS,
     METADATA,
@@ -35,6 +34,7 @@ from app.index.model import (
     Written,
 )
 from app.index.opensearch_query import Json, document, guard, named_value, search_body, suggest_body, words_in
+from app.index.placement import PREFIX, SHARED, Layout, Place, index_name, layout_of
 from app.index.words import split
 from app.resilience import deadline
 from app.resilience.breaker import Breaker
@@ -63,11 +63,51 @@ IDS: Final = 1_000
 """Documents that one request names."""
 
 SynonymsOf = Callable[[UUID, Sequence[str]], Awaitable[Mapping[str, Sequence[str]]]]
-LayoutOf = Callable[[UUID], Awaitable[Layout]]
 
 _OPENING: Final = "\ue000"
 _CLOSING: Final = "\ue001"
 _REFUSED: Final = range(400, 500)
+
+
+class Layouts(Protocol):
+    """Where tenants' documents are."""
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        """Where a tenant is found."""
+
+    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
+        """Where what belongs to tenants is written: one place, or two while one moves."""
+
+
+class Always:
+    """Every tenant is at one place."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        """There."""
+        del tenant_id
+        return self._layout
+
+    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
+        """There."""
+        return dict.fromkeys(tenants, (self._layout,))
+
+
+class SmallOnes:
+    """Every tenant is small."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        """In the shared index."""
+        return layout_of(Place(), tenant_id, prefix=self._prefix)
+
+    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
+        """In the shared index."""
+        return {tenant_id: (await self.read(tenant_id),) for tenant_id in tenants}
 
 
 async def no_synonyms(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -110,7 +150,7 @@ class OpenSearch:
     Args:
         client: The connections.
         breaker: Of this domain.
-        layout_of: Where a tenant's documents are; by default with all small ones.
+        layouts: Where tenants' documents are; by default all are small.
         synonyms_of: A tenant's synonyms of some words.
         prefix: What names of indexes begin with.
     """
@@ -122,39 +162,62 @@ class OpenSearch:
         client: AsyncOpenSearch,
         *,
         breaker: Breaker | None = None,
-        layout_of: LayoutOf | None = None,
+        layouts: Layouts | None = None,
         synonyms_of: SynonymsOf = no_synonyms,
-        prefix: str = lifecycle.PREFIX,
+        prefix: str = PREFIX,
     ) -> None:
-        self._client, self._breaker, self._prefix = client, breaker or Breaker("OpenSearch"), prefix
-        self._layout_of, self._synonyms_of = layout_of or self._small, synonyms_of
+        self._client, self._breaker, self.prefix = client, breaker or Breaker("OpenSearch"), prefix
+        self._layouts, self._synonyms_of = layouts or SmallOnes(prefix), synonyms_of
         self._budget = Budget()
 
-    async def prepare(self, *, replicas: int = 2, refresh_seconds: int = lifecycle.REFRESH_SECONDS) -> None:
-        """Puts the template, the policy and the first index of small tenants in place. Safe to do twice."""
-        template = lifecycle.template(prefix=self._prefix, replicas=replicas, refresh_seconds=refresh_seconds)
-        async with self._call(ADMIN_SECONDS):
-            await self._client.indices.put_index_template(name=self._prefix, body=template)
-        await self.make(await self._small(UUID(int=0)))
+    def at(self, layout: Layout) -> OpenSearch:
+        """The same domain for one tenant, at a place that it need not be found at."""
+        return OpenSearch(
+            self._client,
+            breaker=self._breaker,
+            layouts=Always(layout),
+            synonyms_of=self._synonyms_of,
+            prefix=self.prefix,
+        )
+
+    async def prepare(
+        self, *, replicas: int = 2, refresh_seconds: int = lifecycle.REFRESH_SECONDS, shared_index: bool = True
+    ) -> None:
+        """Puts the template in place, and the index that small tenants share. Safe to do twice."""
+        template = lifecycle.template(prefix=self.prefix, replicas=replicas, refresh_seconds=refresh_seconds)
+        async with self.call(ADMIN_SECONDS) as client:
+            await client.indices.put_index_template(name=self.prefix, body=template)
+        if shared_index:
+            await self.make(layout_of(Place(), SHARED, prefix=self.prefix))
 
     async def make(self, layout: Layout) -> None:
-        """Makes the index of a layout with its alias, unless there is one."""
-        async with self._call(ADMIN_SECONDS):
-            if await self._client.indices.exists_alias(name=layout.alias):
+        """Makes the first index of a layout with its alias, unless there is one."""
+        async with self.call(ADMIN_SECONDS) as client:
+            if await client.indices.exists_alias(name=layout.alias):
                 return
-            body = {"aliases": {layout.alias: {}}, "settings": {"number_of_shards": layout.primaries}}
-            name = lifecycle.first_index(layout.alias)
+        await self.make_index(index_name(layout.alias), layout)
+
+    async def make_index(self, name: str, layout: Layout) -> bool:
+        """Makes an index behind the alias of a layout.
+
+        Returns:
+            Whether it was not there.
+        """
+        body = {"aliases": {layout.alias: {}}, "settings": {"number_of_shards": layout.primaries}}
+        async with self.call(ADMIN_SECONDS) as client:
             try:
-                await self._client.indices.create(index=name, body=body)
+                await client.indices.create(index=name, body=body)
             except RequestError as error:
                 # Another process was faster.
                 if error.error != "resource_already_exists_exception":
                     raise
+                return False
+        return True
 
     async def search(self, query: ScopedQuery) -> Result:
         """Finds documents of one tenant."""
         asked = query.query
-        layout = await self._layout_of(query.tenant_id)
+        layout = await self._layouts.read(query.tenant_id)
         words = sorted({*words_in(asked.clause)})
         synonyms = await self._synonyms_of(query.tenant_id, words) if words else {}
         body = search_body(query, synonyms)
@@ -180,7 +243,7 @@ class OpenSearch:
         words = split(suggest.suggest.prefix)
         if not words:
             return ()
-        layout = await self._layout_of(suggest.tenant_id)
+        layout = await self._layouts.read(suggest.tenant_id)
         found = await self._search(layout, suggest_body(suggest, opening=_OPENING, closing=_CLOSING), "") or {}
         hits = found["hits"]["hits"]
         begun: Counter[str] = Counter()
@@ -199,43 +262,70 @@ class OpenSearch:
         return [*completed[:kept], *titles][:size]
 
     async def write(self, batch: Sequence[Write]) -> Sequence[Written]:
-        """Writes a batch, in requests of 5 MiB at most. Each document keeps the highest version that was written."""
-        layouts = {tenant_id: await self._layout_of(tenant_id) for tenant_id in {one.tenant_id for one in batch}}
+        """Writes a batch, in requests of 5 MiB at most. Each document keeps the highest version that was written.
+
+        Raises:
+            UnavailableError: OpenSearch does not answer, or lacks an index: that is nobody's document's fault.
+        """
+        return await self._write(batch, await self._layouts.written({one.tenant_id for one in batch}), "external")
+
+    async def restore(self, batch: Sequence[Write]) -> Sequence[Written]:
+        """Writes a batch again, over what has the same versions."""
+        return await self._write(batch, await self._layouts.written({one.tenant_id for one in batch}), "external_gte")
+
+    async def _write(
+        self, batch: Sequence[Write], layouts: Mapping[UUID, Sequence[Layout]], version_type: str
+    ) -> Sequence[Written]:
         outcomes: list[Written] = []
         lines: list[bytes] = []
         sent: list[Write] = []
         size = 0
         for one in batch:
-            action, body = _lines(one, layouts[one.tenant_id])
-            if sent and size + len(body) > MAX_BULK_BYTES:
-                outcomes += await self._bulk(sent, lines)
+            body = orjson.dumps(document(one))
+            pairs = [part for layout in layouts[one.tenant_id] for part in (_action(one, layout, version_type), body)]
+            length = sum(map(len, pairs))
+            if sent and size + length > MAX_BULK_BYTES:
+                outcomes += await self._bulk(sent, lines, layouts)
                 lines, sent, size = [], [], 0
-            lines += [action, body]
+            lines += pairs
             sent.append(one)
-            size += len(action) + len(body)
-        return outcomes + (await self._bulk(sent, lines) if sent else [])
+            size += length
+        return outcomes + (await self._bulk(sent, lines, layouts) if sent else [])
 
     async def delete_tenant(self, tenant_id: UUID) -> int:
-        """Takes everything of a tenant out: over and over, until nothing is left that a write has put in between."""
-        layout = await self._layout_of(tenant_id)
+        """Takes everything of a tenant out, wherever it is."""
         there = len(await self.versions(tenant_id))
-        every = {"query": {"term": {"tenant_id": str(tenant_id)}}}
+        for layout in (await self._layouts.written({tenant_id}))[tenant_id]:
+            await self._delete({"term": {"tenant_id": str(tenant_id)}}, layout)
+        return there
+
+    async def remove(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
+        """Takes documents of a tenant out, with all that is known of their versions."""
+        every = sorted(map(str, ids))
+        for layout in (await self._layouts.written({tenant_id}))[tenant_id]:
+            for at in range(0, len(every), IDS):
+                mine = guard(tenant_id, (), {"terms": {"document_id": every[at : at + IDS]}})
+                await self._delete(mine, layout)
+
+    async def _delete(self, what: Json, layout: Layout) -> None:
+        """Deletes over and over, until nothing is left that a write has put in between."""
         where = {"index": layout.alias, "routing": layout.routing} if layout.routing else {"index": layout.alias}
+        gone = False
         while True:
-            async with self._call(ADMIN_SECONDS):
-                await self._client.indices.refresh(index=layout.alias)
-                left = await self._client.count(body=every, **where)
+            async with self.call(ADMIN_SECONDS) as client:
+                await client.indices.refresh(index=layout.alias)
+                left = await client.count(body={"query": what}, **where)
                 if not left["count"]:
                     break
+                gone = True
                 # A document that changes meanwhile is skipped, and found the next time.
-                await self._client.delete_by_query(body=every, conflicts="proceed", refresh=True, **where)
-        if there:
+                await client.delete_by_query(body={"query": what}, conflicts="proceed", refresh=True, **where)
+        if gone:
             # What was deleted is remembered with its version, and would refuse the same document at an older one,
             # until a refresh that its clock can tell from the deletion.
             await asyncio.sleep(CLOCK_SECONDS)
-            async with self._call(ADMIN_SECONDS):
-                await self._client.indices.refresh(index=layout.alias)
-        return there
+            async with self.call(ADMIN_SECONDS) as client:
+                await client.indices.refresh(index=layout.alias)
 
     async def expunge(self, tenant_id: UUID, gone: Sequence[UUID]) -> None:
         """Takes out what is left of documents, over and over until that is nothing, and then all that was deleted.
@@ -243,61 +333,64 @@ class OpenSearch:
         What is deleted stays in its segment until that is merged: by default (10%) only if much of it is. Deletions of
         the last `index.soft_deletes.retention_lease.sync_interval` (30 s) are kept for replicas that may ask for them.
         """
-        layout = await self._layout_of(tenant_id)
-        where = {"index": layout.alias, "routing": layout.routing} if layout.routing else {"index": layout.alias}
-        for at in range(0, len(gone), IDS):
-            ids = [str(one) for one in gone[at : at + IDS]]
-            left = {"query": guard(tenant_id, (), {"terms": {"document_id": ids}})}
-            while True:
-                async with self._call(ADMIN_SECONDS):
-                    await self._client.indices.refresh(index=layout.alias)
-                    if not (await self._client.count(body=left, **where))["count"]:
-                        break
-                    # A document that changes meanwhile is skipped, and found the next time.
-                    await self._client.delete_by_query(body=left, conflicts="proceed", refresh=True, **where)
-        async with self._call(ADMIN_SECONDS):
-            every_segment = {"index.merge.policy.expunge_deletes_allowed": 0}
-            await self._client.indices.put_settings(index=layout.alias, body=every_segment)
-            await self._client.indices.flush(index=layout.alias)
-            await self._client.indices.forcemerge(index=layout.alias, only_expunge_deletes=True)
+        await self.remove(tenant_id, gone)
+        for layout in (await self._layouts.written({tenant_id}))[tenant_id]:
+            async with self.call(ADMIN_SECONDS) as client:
+                every_segment = {"index.merge.policy.expunge_deletes_allowed": 0}
+                await client.indices.put_settings(index=layout.alias, body=every_segment)
+                await client.indices.flush(index=layout.alias)
+                await client.indices.forcemerge(index=layout.alias, only_expunge_deletes=True)
 
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index, as of now."""
-        layout = await self._layout_of(tenant_id)
-        async with self._call(ADMIN_SECONDS):
-            await self._client.indices.refresh(index=layout.alias)
+        return {document_id: version async for document_id, version in self.entries(tenant_id)}
+
+    async def entries(self, tenant_id: UUID) -> AsyncGenerator[tuple[UUID, int], None]:
+        """Every document of a tenant and its version, as of now, in the order of their ids."""
+        layout = await self._layouts.read(tenant_id)
+        async with self.call(ADMIN_SECONDS) as client:
+            await client.indices.refresh(index=layout.alias)
         snapshot = await self._point_in_time(layout)
-        body: Json = {
-            "query": guard(tenant_id, ()),
-            "size": PAGE,
-            "_source": False,
-            "docvalue_fields": ["version"],
-            "sort": [{"document_id": "asc"}],
-            "track_total_hits": False,
-        }
-        found: dict[UUID, int] = {}
+        body = {**_versions(guard(tenant_id, ())), "sort": [{"document_id": "asc"}]}
         try:
             while True:
                 page = await self._search(layout, body, snapshot, seconds=ADMIN_SECONDS)
-                hits = page["hits"]["hits"] if page else []
-                found |= {UUID(hit["_id"]): hit["fields"]["version"][0] for hit in hits}
+                if page is None:
+                    raise UnavailableError("the index was moved while it was read", remedy="Read it again")
+                hits = page["hits"]["hits"]
+                for hit in hits:
+                    yield _version(hit)
                 if len(hits) < PAGE:
-                    return found
+                    return
                 body["search_after"] = hits[-1]["sort"]
         finally:
-            async with self._call(ADMIN_SECONDS):
-                await self._client.delete_pit(body={"pit_id": [snapshot]})
+            with suppress(ApiError):
+                async with self.call(ADMIN_SECONDS) as client:
+                    await client.delete_pit(body={"pit_id": [snapshot]})
+
+    async def versions_of(self, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, int]:
+        """Version by document of those of some documents that are in the index, as of now."""
+        layout = await self._layouts.read(tenant_id)
+        async with self.call(ADMIN_SECONDS) as client:
+            await client.indices.refresh(index=layout.alias)
+        found: dict[UUID, int] = {}
+        every = sorted(map(str, ids))
+        for at in range(0, len(every), PAGE):
+            body = _versions(guard(tenant_id, (), {"terms": {"document_id": every[at : at + PAGE]}}))
+            page = await self._search(layout, body, "", seconds=ADMIN_SECONDS)
+            found |= dict(_version(hit) for hit in page["hits"]["hits"])
+        return found
 
     async def refresh(self) -> None:
         """Makes all that was written visible to searches."""
-        async with self._call(ADMIN_SECONDS):
-            await self._client.indices.refresh(index=f"{self._prefix}-*", params={"expand_wildcards": "open"})
+        async with self.call(ADMIN_SECONDS):
+            await self._client.indices.refresh(index=f"{self.prefix}-*", params={"expand_wildcards": "open"})
 
     async def health(self) -> Health:
         """Whether all primaries of its indexes can be searched."""
         try:
-            async with self._call(SEARCH_SECONDS):
-                found = await self._client.cluster.health(index=f"{self._prefix}-*", params={"level": "cluster"})
+            async with self.call(SEARCH_SECONDS):
+                found = await self._client.cluster.health(index=f"{self.prefix}-*", params={"level": "cluster"})
         except (UnavailableError, OverloadedError) as error:
             return Health(False, {"kind": self.level, "breaker": self._breaker.state.value}, error.detail)
         detail: dict[str, Scalar] = {name: found[name] for name in ("status", "number_of_data_nodes", "active_shards")}
@@ -308,11 +401,8 @@ class OpenSearch:
         """Closes the connections."""
         await self._client.close()
 
-    async def _small(self, tenant_id: UUID) -> Layout:
-        return lifecycle.layout_of(Tier.SMALL, tenant_id, prefix=self._prefix)
-
     async def _point_in_time(self, layout: Layout) -> str:
-        async with self._call(SEARCH_SECONDS):
+        async with self.call(SEARCH_SECONDS):
             params = {"keep_alive": POINT_IN_TIME} | ({"routing": layout.routing} if layout.routing else {})
             found = await self._client.create_pit(index=layout.alias, params=params)
         return str(found["pit_id"])
@@ -323,7 +413,7 @@ class OpenSearch:
         params: dict[str, Any] = {"allow_partial_search_results": "false"}
 
         async def once() -> Any:
-            async with self._call(seconds):
+            async with self.call(seconds):
                 if snapshot:
                     pit = {"id": snapshot, "keep_alive": POINT_IN_TIME}
                     try:
@@ -335,18 +425,22 @@ class OpenSearch:
 
         return await retrying(once, budget=self._budget, first=0.1)
 
-    async def _bulk(self, writes: Sequence[Write], lines: Sequence[bytes]) -> list[Written]:
-        async with self._call(WRITE_SECONDS):
+    async def _bulk(
+        self, writes: Sequence[Write], lines: Sequence[bytes], layouts: Mapping[UUID, Sequence[Layout]]
+    ) -> list[Written]:
+        async with self.call(WRITE_SECONDS):
             answer = await self._client.bulk(body=b"\n".join(lines) + b"\n", params={"require_alias": "true"})
-        return [_written(one, item["index"]) for one, item in zip(writes, answer["items"], strict=True)]
+        items = iter(answer["items"])
+        found = [[_written(one, next(items)["index"]) for _ in layouts[one.tenant_id]] for one in writes]
+        return [min(written, key=lambda one: _SURENESS[one.outcome]) for written in found]
 
     @asynccontextmanager
-    async def _call(self, seconds: float) -> AsyncIterator[None]:
+    async def call(self, seconds: float) -> AsyncIterator[AsyncOpenSearch]:
         """Goes around one request: within its time, under the breaker, with errors in our own words."""
         with self._breaker.guard():
             async with deadline.limit("OpenSearch", seconds):
                 try:
-                    yield
+                    yield self._client
                 except (NotReached, SerializationError, OSError) as error:
                     raise UnavailableError("OpenSearch does not answer", why=type(error).__name__) from error
                 except TransportError as error:
@@ -365,16 +459,16 @@ def _translated(error: TransportError) -> Exception:
     return UnavailableError("OpenSearch does not answer as it should", why=f"HTTP {status}", retry_after=1)
 
 
-def _lines(write: Write, layout: Layout) -> tuple[bytes, bytes]:
+def _action(write: Write, layout: Layout, version_type: str) -> bytes:
     action: Json = {
         "_index": layout.alias,
         "_id": str(write.document_id),
         "version": write.version,
-        "version_type": "external",
+        "version_type": version_type,
     }
     if layout.routing:
         action["routing"] = layout.routing
-    return orjson.dumps({"index": action}), orjson.dumps(document(write))
+    return orjson.dumps({"index": action})
 
 
 def _written(write: Write, item: Mapping[str, Any]) -> Written:
@@ -384,9 +478,29 @@ def _written(write: Write, item: Mapping[str, Any]) -> Written:
     reason = f"{item['error']['type']}: {item['error']['reason']}"[:500]
     if status == 409:
         return Written(write, Outcome.STALE)
-    # 404: the index is not there yet, or is being moved.
-    refused = status in _REFUSED and status not in (404, 408, 429)
+    if status == 404:
+        # It is not there yet, or was moved a moment ago. Whatever else was in the request is written.
+        raise UnavailableError("OpenSearch lacks an index", why=reason, remedy="Run docsearch-api migrate")
+    refused = status in _REFUSED and status not in (408, 429)
     return Written(write, Outcome.REFUSED if refused else Outcome.FAILED, reason)
+
+
+_SURENESS: Final = {Outcome.REFUSED: 0, Outcome.FAILED: 1, Outcome.APPLIED: 2, Outcome.STALE: 3}
+"""What became of a document that was written to two places: the worst of both, and applied if one has taken it."""
+
+
+def _versions(query: Json) -> Json:
+    return {
+        "query": query,
+        "size": PAGE,
+        "_source": False,
+        "docvalue_fields": ["version"],
+        "track_total_hits": False,
+    }
+
+
+def _version(hit: Mapping[str, Any]) -> tuple[UUID, int]:
+    return UUID(hit["_id"]), hit["fields"]["version"][0]
 
 
 def _hit(found: Mapping[str, Any], query: Query) -> Hit:

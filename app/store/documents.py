@@ -6,7 +6,7 @@ One function writes, a single document as well as ten thousand: `apply`. Writers
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -426,6 +426,51 @@ async def versions(connection: Connection, tenant_id: UUID, document_id: UUID) -
         document_id,
     )
     return [Version(row["version"], row["replaced_at"], row["body"]) for row in rows]
+
+
+async def page(connection: Connection, tenant_id: UUID, after: UUID | None, size: int) -> list[Found]:
+    """The documents behind one in the order of their ids, deleted ones as well, to go through all of a tenant's."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM documents
+        WHERE tenant_id = $1 AND ($2::uuid IS NULL OR document_id > $2)
+        ORDER BY document_id LIMIT $3
+        """,
+        tenant_id,
+        after,
+        size,
+    )
+    return [Found(**dict(row)) for row in rows]
+
+
+async def versions_page(
+    connection: Connection, tenant_id: UUID, after: UUID | None, size: int
+) -> list[tuple[UUID, int]]:
+    """Versions of the documents behind one in the order of their ids."""
+    rows = await connection.fetch(
+        """
+        SELECT document_id, version FROM documents
+        WHERE tenant_id = $1 AND status <> 'DELETED' AND ($2::uuid IS NULL OR document_id > $2)
+        ORDER BY document_id LIMIT $3
+        """,
+        tenant_id,
+        after,
+        size,
+    )
+    return [(row["document_id"], row["version"]) for row in rows]
+
+
+async def states_of(connection: Connection, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, tuple[int, str]]:
+    """Version and status of those of some documents that there are."""
+    rows = await connection.fetch(
+        """
+        SELECT document_id, version, status FROM documents
+        WHERE tenant_id = $1 AND document_id = ANY($2) AND status <> 'DELETED'
+        """,
+        tenant_id,
+        [*ids],
+    )
+    return {row["document_id"]: (row["version"], row["status"]) for row in rows}
 
 
 async def current_versions(connection: Connection, tenant_id: UUID) -> Mapping[UUID, int]:

@@ -164,7 +164,7 @@ def test_documents_are_loaded_and_the_index_is_made_again(home: Path) -> None:
     assert "line 21: the document cannot be read" in loaded.stderr
     rebuilt = run(home, "rebuild-index")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    assert re.search(r"^loaded: 20 documents in full_text, [0-9a-f]{16} equal$", rebuilt.stdout, re.MULTILINE)
+    assert re.search(r"^loaded +full_text +20 +([0-9a-f]{16}) +20 +\1 +equal$", rebuilt.stdout, re.MULTILINE)
     missing = run(home, "rebuild-index", "--tenant", "nobody")
     assert (missing.returncode, "there is no tenant 'nobody'" in missing.stderr) == (1, True)
 
@@ -213,4 +213,4 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(home: Path) -> None:
     assert len(acknowledged) == 300
     assert sorted(found) == sorted(acknowledged)
     rebuilt = run(home, "rebuild-index", "--tenant", "killed")
-    assert "killed: 300 documents" in rebuilt.stdout
+    assert re.search(r"^killed +full_text +300 ", rebuilt.stdout, re.MULTILINE)

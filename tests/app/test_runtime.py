@@ -1,18 +1,15 @@
 """What a process is made of, by its settings."""
 
 import asyncio
-from contextlib import AsyncExitStack
 
 import pytest
 from pydantic import SecretStr
 
-from app.administration import prepare_search, rebuild
 from app.document import Document
 from app.index.model import Match, Query
-from app.index.opensearch import connect
-from app.runtime import open_engines, open_worker
+from app.runtime import open_worker
 from app.store.documents import Operation
-from tests.app.services.servers import OpenSearch, RabbitMQ
+from tests.app.services.servers import RabbitMQ
 from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
@@ -42,19 +39,3 @@ async def test_with_a_broker_a_worker_gets_what_its_relay_brings_there(world: Wo
         worker.stop()
         await asyncio.gather(*running)
     assert (await world.index.search(scope.query(Query(Match("tea"))))).total == 1
-
-
-async def test_an_index_that_was_deleted_is_made_again_from_the_database(world: World, opensearch: OpenSearch) -> None:
-    scope = await world.tenant("a")
-    stored = [await world.put(scope, Document(title=f"Tea {number}")) for number in range(3)]
-    settings = world.settings.model_copy(update=opensearch.settings())
-    await prepare_search(settings)
-    async with AsyncExitStack() as stack:
-        search = open_engines(settings, world.app, world.work, stack)[0]
-        client = connect(settings)
-        stack.push_async_callback(client.close)
-        await client.indices.delete(index="docsearch-*")
-        found = await rebuild(settings, None)
-        assert [(one.tenant, one.documents, one.equal) for one in found] == [("a", 3, True)] * 2
-        assert await search.versions(scope.tenant_id) == {one.document_id: one.version for one in stored}
-        await search.delete_tenant(scope.tenant_id)

@@ -1,7 +1,7 @@
 """What is OpenSearch's own: failures in our words, poison documents, points in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +11,10 @@ import pytest
 from opensearchpy import AsyncOpenSearch
 
 from app.errors import UnavailableError
-from app.index.lifecycle import Layout, Tier, layout_of
 from app.index.model import Entry, Match, Outcome, Position, Query, Suggest, Term, Write
 from app.index.opensearch import OpenSearch, connect
 from app.index.opensearch_query import guard, search_body
+from app.index.placement import Layout, Place, Tier, layout_of
 from app.resilience.breaker import Breaker, OpenError, State
 from app.search.parse import Bounds, check_filters
 from app.settings import load
@@ -75,20 +75,30 @@ async def test_a_large_batch_goes_in_several_requests_and_every_write_has_an_out
 
 async def test_an_index_that_is_not_there_is_made_by_no_write(client: AsyncOpenSearch) -> None:
     engine = OpenSearch(client, prefix=f"test-{uuid4().hex[:8]}")
-    (outcome,) = await engine.write([put(uuid4())])
-    assert outcome.outcome is Outcome.FAILED
+    with pytest.raises(UnavailableError, match="lacks an index"):
+        await engine.write([put(uuid4())])
     with pytest.raises(UnavailableError, match="lacks an index"):
         await engine.search(internal(uuid4(), "t").query(Query()))
 
 
+class Both:
+    """Every tenant at two places."""
+
+    def __init__(self, *layouts: Layout) -> None:
+        self.layouts = layouts
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        del tenant_id
+        return self.layouts[0]
+
+    async def written(self, tenants: Collection[UUID]) -> dict[UUID, tuple[Layout, ...]]:
+        return dict.fromkeys(tenants, self.layouts)
+
+
 async def test_a_tenant_of_its_own_is_spread_over_all_shards(client: AsyncOpenSearch, engine: OpenSearch) -> None:
     tenant_id = uuid4()
-    layout = layout_of(Tier.MEDIUM, tenant_id, prefix=engine._prefix)
-
-    async def layout_of_all(_: UUID) -> Layout:
-        return layout
-
-    own = OpenSearch(client, prefix=engine._prefix, layout_of=layout_of_all)
+    layout = layout_of(Place(Tier.MEDIUM, 6), tenant_id, prefix=engine.prefix)
+    own = engine.at(layout)
     await own.make(layout)
     await own.write([put(tenant_id) for _ in range(60)])
     await own.refresh()
@@ -97,6 +107,31 @@ async def test_a_tenant_of_its_own_is_spread_over_all_shards(client: AsyncOpenSe
     assert (len(counts), sum(counts)) == (6, 60)
     assert min(counts) > 0
     assert (await own.search(internal(tenant_id, "t").query(Query()))).total == 60
+
+
+async def test_what_is_written_to_two_places_is_done_when_both_have_it(
+    client: AsyncOpenSearch, engine: OpenSearch
+) -> None:
+    tenant_id = uuid4()
+    small = layout_of(Place(), tenant_id, prefix=engine.prefix)
+    medium = layout_of(Place(Tier.MEDIUM, 6), tenant_id, prefix=engine.prefix)
+    both = OpenSearch(client, prefix=engine.prefix, layouts=Both(small, medium))
+    first, second, poison = put(tenant_id), put(tenant_id), put(tenant_id, metadata={"x" * 40_000: "y"})
+    with pytest.raises(UnavailableError, match="lacks an index"):
+        await both.write([first])
+    await both.make(medium)
+    outcomes = await both.write([first, second, poison, second])
+    assert [one.outcome for one in outcomes] == [Outcome.APPLIED, Outcome.APPLIED, Outcome.REFUSED, Outcome.STALE]
+    wanted = [(one.document_id, 1) for one in sorted((first, second), key=lambda one: one.document_id)]
+    for layout in (small, medium):
+        there = both.at(layout)
+        assert [one async for one in there.entries(tenant_id)] == wanted
+        assert await there.versions_of(tenant_id, [second.document_id]) == {second.document_id: 1}
+        assert await there.versions_of(uuid4(), [second.document_id]) == {}
+    await both.remove(tenant_id, [second.document_id])
+    assert [one.outcome for one in await both.restore([first, second])] == [Outcome.APPLIED, Outcome.APPLIED]
+    await both.delete_tenant(tenant_id)
+    assert [one async for one in both.at(medium).entries(tenant_id)] == []
 
 
 async def test_pages_of_a_search_are_read_from_one_point_in_time(engine: OpenSearch) -> None:
