@@ -447,9 +447,14 @@ def _await(place: _Place, process: Process, settings: Settings, mark: int | None
         if running and not waiting:
             return
         if not running:
+            if mark is None:
+                # It was there when it was looked for, but killed already: the kernel ends a process in its own time.
+                _check_ports(process, settings)
+                mark = place.spawn(process, settings)
+                continue
             raise LocalCloudError(
                 f"{process.name}, a process of the local cloud, ended",
-                why=_tail(place.log(process), mark or 0) or "it printed nothing",
+                why=_tail(place.log(process), mark) or "it printed nothing",
                 remedy=f"See {place.log(process)}",
             )
         if waiting != seen:

@@ -125,6 +125,21 @@ def test_a_dead_process_is_started_again_and_the_others_are_left_alone(root: Pat
 
 
 @pytest.mark.engine
+def test_a_process_that_is_about_to_end_is_started_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = start(root, processes=FAKES).processes[0]
+    dying = find(FAKES[0].module, data(root, "one"))
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    while pids(root)[0] is not None:
+        time.sleep(0.01)
+    looks = iter([dying])  # As the kernel shows it for a moment more.
+    monkeypatch.setattr(daemon, "find", lambda module, folder: next(looks, None) or find(module, folder))
+    assert start(root, processes=FAKES).healthy
+    assert starts(root, "one") == 2
+    assert starts(root, "two") == 1
+
+
+@pytest.mark.engine
 def test_another_port_restarts_the_process_that_listens_on_it(root: Path) -> None:
     before = start(root, processes=FAKES)
     port = before.processes[0].ports["one"] + 100
