@@ -1,6 +1,7 @@
 """The exceptions of the search API: one tree, and what each looks like to a caller.
 
     ApiError                       500  internal
+    ├── StandbyError               307  standby
     ├── SettingsError                   the process cannot start with these settings (exit code 2)
     ├── InvalidRequestError        400  invalid-request
     │   ├── InvalidQueryError      400  invalid-query
@@ -42,6 +43,7 @@ class ApiError(Exception):
         remedy: What to do about it.
         pointer: Where in the request, as a JSON Pointer.
         retry_after: After how long to try again, s.
+        location: Where to send the same request instead, as an URL.
     """
 
     status: ClassVar[int] = 500
@@ -50,11 +52,18 @@ class ApiError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, what: str, *, why: str = "", remedy: str = "", pointer: str = "", retry_after: float | None = None
+        self,
+        what: str,
+        *,
+        why: str = "",
+        remedy: str = "",
+        pointer: str = "",
+        retry_after: float | None = None,
+        location: str = "",
     ) -> None:
         super().__init__(what)
         self.what, self.why, self.remedy = what, why, remedy
-        self.pointer, self.retry_after = pointer, retry_after
+        self.pointer, self.retry_after, self.location = pointer, retry_after, location
 
     @property
     def detail(self) -> str:
@@ -82,6 +91,12 @@ class SettingsError(ApiError):
 
     code, title = "settings", "The settings cannot work"
     exit_code = 2
+
+
+class StandbyError(ApiError):
+    """This region takes no writes: the same request goes to the primary, whose address is in ``Location``."""
+
+    status, code, title = 307, "standby", "The primary region takes this"
 
 
 class InvalidRequestError(ApiError):

@@ -82,6 +82,8 @@ async def serve(
     Raises:
         SettingsError: The port is taken.
     """
+    # The index of a standby follows the primary's, and its database takes nothing.
+    with_worker = with_worker and not settings.standby_of
     with _listening(settings) as listener:
         opened = open_service(settings, with_worker=with_worker, probes_only=probes_only)
         async with _traced(settings), opened as (service, worker):
@@ -98,16 +100,17 @@ async def serve(
                     timeout_keep_alive=75,
                 )
             )
-            work = asyncio.create_task(worker.run()) if worker else None
+            workers = [one for one in (worker, service.relay) if one]
+            work = [asyncio.create_task(one.run()) for one in workers]
             try:
                 with _signals(server.leave):
                     host, port = listener.getsockname()[:2]
                     ready(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/")  # noqa: S104 - compared
                     await server.serve(sockets=[listener])
             finally:
-                if worker and work:
-                    worker.stop()
-                    await work
+                for one in workers:
+                    one.stop()
+                await asyncio.gather(*work)
             log.info("stopped")
 
 

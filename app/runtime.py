@@ -54,6 +54,7 @@ class Service:
         engines: What it asks: the engine of choice, then those that stand in.
         cache: What it asks before.
         queue: Where index work waits, if this process works on it, too.
+        relay: Brings the outbox to the broker, if this process does and there is one.
         keys: Opens API keys.
         tokens: Opens tenant tokens.
         users: Opens access tokens of an identity provider, if there is one.
@@ -70,7 +71,7 @@ class Service:
     search: SearchService
     engines: tuple[Index, ...]
     cache: Cache
-    queue: OutboxQueue | None
+    queue: Queue | None
     keys: Keys
     tokens: Tokens
     users: Users | None
@@ -79,6 +80,7 @@ class Service:
     cursors: Cursors
     bounds: Bounds
     metrics: Metrics
+    relay: Relay | None = None
     started_at: float = field(default_factory=time.monotonic)
 
     async def refresh_metrics(self) -> None:
@@ -120,11 +122,11 @@ async def open_service(
             stack.push_async_callback(work.close)
         engines = open_engines(settings, database, work, stack)
         redis, redis_breaker = open_client(settings), Breaker("Redis")
-        cache = cache_of(settings, redis, redis_breaker, alone=with_worker)
+        cache = cache_of(settings, redis, redis_breaker, alone=with_worker and not settings.broker_host)
         stack.push_async_callback(cache.close)
-        queue, worker = None, None
+        queue, relay, worker = None, None, None
         if work is not None:
-            queue = outbox_queue(work, settings)
+            queue, relay = open_queue(settings, work, stack)
             worker = Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache))
         secret = _of_no_use if probes_only else settings.secret
         keys = Keys(database, secret("api_key_pepper"))
@@ -145,6 +147,7 @@ async def open_service(
             cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
             metrics=Metrics(settings.release),
+            relay=relay,
         )
         yield service, worker
 
@@ -171,16 +174,26 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         engines = open_engines(settings, work, work, stack)
         cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
         stack.push_async_callback(cache.close)
-        queue: Queue = outbox_queue(work, settings)
-        relay = None
-        if settings.broker_host:
-            # Imported by who has one alone, as the client of OpenSearch.
-            from app.queue.rabbitmq import RabbitQueue, Relay  # noqa: PLC0415
-
-            queue = broker = RabbitQueue(settings, work)
-            stack.push_async_callback(broker.close)
-            relay = Relay(work, broker, batch=settings.worker_batch)
+        queue, relay = open_queue(settings, work, stack)
         yield Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache)), relay
+
+
+def open_queue(settings: Settings, work: Database, stack: AsyncExitStack) -> tuple[Queue, Relay | None]:
+    """Where index work waits: at the broker, with what brings it there, or in the outbox itself.
+
+    Args:
+        settings: Where the broker is, if there is one.
+        work: Pools of the worker's login.
+        stack: Closes it.
+    """
+    if not settings.broker_host:
+        return outbox_queue(work, settings), None
+    # Imported by who has one alone, as the client of OpenSearch.
+    from app.queue.rabbitmq import RabbitQueue, Relay  # noqa: PLC0415
+
+    broker = RabbitQueue(settings, work)
+    stack.push_async_callback(broker.close)
+    return broker, Relay(work, broker, batch=settings.worker_batch)
 
 
 def open_engines(

@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     broker_password_arn: str = _option(
         "", "BROKER_PASSWORD_ARN", "Where in AWS Secrets Manager the password is, or a login with username and password"
     )
+    broker_login_folder: Path | None = _option(
+        None, "BROKER_LOGIN_FOLDER", "Folder with the files username and password: a Secret of Kubernetes, mounted"
+    )
     broker_tls: bool = _option(True, "BROKER_TLS", "Whether RabbitMQ is spoken to by TLS")
     broker_ca: Path | None = _option(None, "BROKER_CA", "File with the certificates that are trusted at RabbitMQ")
 

@@ -113,6 +113,8 @@ class SearchServiceArgs:
             register, available once a load balancer uses it. A role without one is reached from within the cluster.
         callers: Blocks that the load balancer calls from (the public subnets); without any, the whole VPC.
         broker_namespace: Where the broker is, if it runs in the cluster.
+        broker_secret: Then the Secret of this namespace with ``username``, ``password`` and ``ca.crt``, put there by
+            whoever runs the platform: no password passes through the program.
         metrics_namespace: Whose pods may read metrics, at each role's port.
 
     Raises:
@@ -131,12 +133,15 @@ class SearchServiceArgs:
     target_groups: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     callers: Sequence[str] = ()
     broker_namespace: str = ""
+    broker_secret: str = ""
     metrics_namespace: str = ""
 
     def __post_init__(self) -> None:
         check_image(self.image)
         if not re.fullmatch(DNS_LABEL, self.namespace):
             raise ArgsError(f"namespace is {self.namespace!r}", why="it must be a DNS label")
+        if self.broker_secret and not re.fullmatch(DNS_LABEL, self.broker_secret):
+            raise ArgsError(f"broker_secret is {self.broker_secret!r}", why="it must be a DNS label")
         self._check_variables()
         names = [role.name for role in self.roles]
         if not names or len(set(names)) < len(names):
@@ -309,7 +314,11 @@ class SearchService(pulumi.ComponentResource):
                         # Pods read their settings once, when they start: new settings make new pods.
                         "annotations": {"docsearch/settings": version},
                     },
-                    "spec": plan_pod(release, gates=() if target_group is None else (release.name,)),
+                    "spec": plan_pod(
+                        release,
+                        gates=() if target_group is None else (release.name,),
+                        broker_secret=self._args.broker_secret,
+                    ),
                 },
             },
             # The number of replicas is the autoscaler's from the first day on.

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from pulumi_kubernetes.autoscaling.v2 import HorizontalPodAutoscalerSpecArgsDict
 from pulumi_kubernetes.core.v1 import PodSpecArgsDict, ProbeArgsDict
@@ -43,6 +43,10 @@ VPC_PORTS = tuple(STORE_PORTS.values())
 
 #: The user of the image: no account of any node.
 USER_ID = 10001
+
+#: Where a Secret with the login at the broker is mounted, and the certificate that the broker is known by. Only a
+#: broker in the cluster has one: its operator keeps logins in Secrets.
+BROKER_FOLDER = "/etc/docsearch/broker"
 
 #: What every pod gets its environment from.
 CONFIG_MAP = "settings"
@@ -179,10 +183,11 @@ DOCUMENT = RoleSpec(
     max_replicas=20,
     port=8081,
     internet=True,
-    needs=("database", "cache", "broker", "documents"),
-    secrets=("API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN"),
+    needs=("database", "cache", "documents"),
+    secrets=("CURSOR_KEY_ARN", "API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN"),
 )
-#: It takes its work from the broker: nobody calls it. What it does can be done again, so spare nodes will do.
+#: It brings the outbox to the broker and takes its work from there: nobody calls it. It tells the cache what is new.
+#: What it does can be done again, so spare nodes will do.
 INDEX = RoleSpec(
     name="index",
     min_replicas=10,
@@ -190,7 +195,7 @@ INDEX = RoleSpec(
     port=8083,
     public=False,
     internet=True,
-    needs=("broker", "search", "database", "documents"),
+    needs=("broker", "search", "database", "cache", "documents"),
     secrets=(),
     pool=Pool(),
 )
@@ -248,7 +253,7 @@ def role_labels(role: RoleSpec) -> dict[str, str]:
     return release_labels(role.name)
 
 
-def plan_pod(release: Release, *, gates: Sequence[str] = ()) -> PodSpecArgsDict:
+def plan_pod(release: Release, *, gates: Sequence[str] = (), broker_secret: str = "") -> PodSpecArgsDict:
     """The pod of a release.
 
     It leaves in three steps: it goes on serving while others learn of it (``DRAIN_SECONDS``), finishes what it has
@@ -258,6 +263,7 @@ def plan_pod(release: Release, *, gates: Sequence[str] = ()) -> PodSpecArgsDict:
         release: The release.
         gates: The TargetGroupBindings that must find the pod healthy before it counts as ready: without them a rollout
             would go on while the load balancer knows no new pod yet.
+        broker_secret: The Secret with the login at the broker: ``username``, ``password`` and ``ca.crt``.
     """
     role = release.role
     spec: PodSpecArgsDict = {
@@ -304,6 +310,17 @@ def plan_pod(release: Release, *, gates: Sequence[str] = ()) -> PodSpecArgsDict:
         ],
         "volumes": [{"name": "tmp", "empty_dir": {"size_limit": "256Mi"}}],
     }
+    if broker_secret and "broker" in role.needs:
+        (container,) = cast("list[Any]", spec["containers"])
+        container["env"] += [
+            {"name": "BROKER_LOGIN_FOLDER", "value": BROKER_FOLDER},
+            {"name": "BROKER_CA", "value": f"{BROKER_FOLDER}/ca.crt"},
+        ]
+        container["volume_mounts"].append({"name": "broker", "mount_path": BROKER_FOLDER, "read_only": True})
+        # Readable to the pod's group: fs_group. A Secret that is not there keeps the pod waiting, and says so.
+        cast("list[Any]", spec["volumes"]).append(
+            {"name": "broker", "secret": {"secret_name": broker_secret, "default_mode": 0o440}}
+        )
     if gates:
         spec["readiness_gates"] = [{"condition_type": f"{READINESS_GATE}/{gate}"} for gate in gates]
     if role.pool is not None:

@@ -40,6 +40,9 @@ from stacks.config import StackConfig
 from stacks.peer import AnyPeer, Peer
 from stacks.stores import OpenSearchNodes
 
+BROKER_SECRET = "broker"  # noqa: S105 - its name
+"""The Secret with the login at a broker in the cluster, in the namespace of the service."""
+
 BROKERS = "brokers"
 """The pool of nodes that the broker has to itself."""
 
@@ -280,6 +283,7 @@ class Arguments:
         cache: ElastiCache,
         queue: RabbitMq,
         cluster: Eks,
+        domain: Domain,
         ingress: Ingress,
         controller: LoadBalancerController,
     ) -> SearchServiceArgs:
@@ -294,6 +298,9 @@ class Arguments:
                 "DATABASE_HOST": database.address,
                 "DATABASE_READERS": pulumi.Output.all(*database.reader_addresses).apply(",".join),
                 "DATABASE_NAME": database.database,
+                # Roles log in by what their IAM role signs: search_service_rights.
+                **{f"{store}_LOGIN": "iam" for store in ("DATABASE", "OPENSEARCH", "CACHE")},
+                "AWS_REGION": self.cfg.region,
                 "OPENSEARCH_HOST": index.endpoint,
                 "CACHE_HOST": cache.address,
                 "CACHE_PORT": str(cache.port),
@@ -301,9 +308,10 @@ class Arguments:
                 "CACHE_USER": cache.user,
                 "BROKER_HOST": queue.host,
                 "BROKER_PORT": str(queue.port),
-                "DOCUMENTS_BUCKET": storage.documents.name,
+                # A standby answers reads, and writes with the address of its primary.
+                **({"DOCSEARCH_STANDBY_OF": f"https://{domain.hosts.write}"} if self.cfg.role == "standby" else {}),
             },
-            secrets={f"{name.upper().replace('-', '_')}_ARN": arn for name, arn in secrets.arns.items()},
+            secrets=self._secrets_of_pods(secrets, queue),
             access=Access(
                 account_id=self.cfg.account_id,
                 region=self.cfg.region,
@@ -316,7 +324,8 @@ class Arguments:
             controller=controller,
             target_groups=ingress.target_group_arns,
             callers=[str(subnet.block) for subnet in subnets if subnet.tier == "public"],
-            broker_namespace=ClusterSpec.namespace if self.cfg.broker.kind == "cluster_operator" else "",
+            broker_namespace="" if self._amazon_mq else ClusterSpec.namespace,
+            broker_secret="" if self._amazon_mq else BROKER_SECRET,
         )
 
     def backup(self, network: Network, keys: Kms, alarms: Alarms, database: Rds, storage: Storage) -> BackupArgs:
@@ -377,10 +386,20 @@ class Arguments:
         found = (re.match(rf"{self.cfg.account_id}\.dkr\.ecr\.[^/]+/([^@]+)@", image) for _, image in self.cfg.images())
         return tuple(sorted({match[1] for match in found if match}))
 
+    @property
+    def _amazon_mq(self) -> bool:
+        return self.cfg.broker.kind == "amazon_mq"
+
+    def _secrets_of_pods(self, secrets: Secrets, queue: RabbitMq) -> dict[str, pulumi.Input[str]]:
+        """Where the pods' secrets are, by environment variable."""
+        own = {f"{name.upper().replace('-', '_')}_ARN": arn for name, arn in secrets.arns.items()}
+        return {**own, **({"BROKER_PASSWORD_ARN": queue.credentials.name} if self._amazon_mq else {})}
+
     def _roles(self) -> tuple[RoleSpec, ...]:
         service = self.cfg.service
         own = ("CURSOR_KEY_ARN", "API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN")
         search = replace(SEARCH, port=service.http_port, secrets=own)
+        index = replace(INDEX, secrets=("BROKER_PASSWORD_ARN",) if self._amazon_mq else ())
         return tuple(
             replace(
                 role,
@@ -389,7 +408,7 @@ class Arguments:
                 cpu_millicores=its.requests.cpu_millicores,
                 memory_mib=its.requests.memory_mib,
             )
-            for role, its in ((search, service.search), (DOCUMENT, service.document), (INDEX, service.index))
+            for role, its in ((search, service.search), (DOCUMENT, service.document), (index, service.index))
         )
 
     # What a standby follows: nothing, for a primary, and no buckets or images for one that takes no writes.

@@ -98,6 +98,7 @@ def build(cfg: StackConfig, peer: AnyPeer, *, stack: str) -> Mapping[str, pulumi
             cache=cache,
             queue=queue,
             cluster=cluster,
+            domain=domain,
             ingress=ingress,
             controller=controller,
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
+from pathlib import Path
 
 from pydantic import SecretStr
 from redis.credentials import CredentialProvider
@@ -114,15 +115,30 @@ def cache_login(settings: Settings) -> CredentialProvider | None:
 
 
 async def broker_login(settings: Settings) -> Login:
-    """How to log in to RabbitMQ."""
+    """How to log in to RabbitMQ: looked up for each connection, since a mounted Secret changes as one elsewhere does.
+
+    Raises:
+        SettingsError: It is nowhere.
+        UnavailableError: Secrets Manager does not answer.
+    """
     if settings.broker_password_arn:
         found = await rotated("BROKER_PASSWORD_ARN", settings.broker_password_arn).get()
         return Login(settings.broker_user or found.user or "guest", found.password)
-    password = settings.broker_password
-    return Login(settings.broker_user or "guest", password.get_secret_value() if password else "guest")
+    if folder := settings.broker_login_folder:
+        user, password = await asyncio.to_thread(lambda: [_file(folder / name) for name in ("username", "password")])
+        return Login(user, password)
+    given = settings.broker_password
+    return Login(settings.broker_user or "guest", given.get_secret_value() if given else "guest")
 
 
 def broker_refused(settings: Settings) -> None:
     """RabbitMQ has refused the login."""
     if settings.broker_password_arn:
         rotated("BROKER_PASSWORD_ARN", settings.broker_password_arn).refused()
+
+
+def _file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read", why=type(error).__name__) from error

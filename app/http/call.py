@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -15,11 +16,12 @@ from starlette.responses import Response
 from app.access.tokens import signed_here
 from app.document import pointer
 from app.errors import (
-    ForbiddenError,
     InvalidRequestError,
     NotFoundError,
+    StandbyError,
     TooLargeError,
     UnauthenticatedError,
+    UnavailableError,
     UnsupportedMediaTypeError,
 )
 from app.resilience.limits import Limit, of_key, of_tenant, of_user
@@ -32,6 +34,9 @@ from app.tenancy import Right, Scope
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+STANDBY_SECONDS: Final = 30.0
+"""After so long a write is tried again while the primary region is away, s: how long its name leads elsewhere."""
 
 FAILURES_PER_MINUTE: Final = 120
 """Wrong credentials that one address may send per minute, before it is told to wait."""
@@ -220,14 +225,20 @@ class Call:
         """Checks that this region takes writes.
 
         Raises:
-            ForbiddenError: It follows another one, which does.
+            StandbyError: It follows another one, which does.
+            UnavailableError: It follows another one, whose name leads here for now.
         """
-        if self.service.settings.standby_of:
-            raise ForbiddenError(
-                "this region takes no writes",
-                why="it follows another one",
-                remedy=f"Ask {self.service.settings.standby_of}",
-            )
+        primary = self.service.settings.standby_of.rstrip("/")
+        if not primary:
+            return
+        what, why = "this region takes no writes", "it follows another one"
+        if urlsplit(primary).netloc == self.request.headers.get("host", ""):
+            # While the primary is away its name leads to the standby: who is sent there would come back for ever.
+            raise UnavailableError(what, why=f"{why}, which does not answer", retry_after=STANDBY_SECONDS)
+        url = self.request.url
+        path = self.request.scope.get("raw_path", url.path.encode()).decode("latin-1").partition("?")[0]
+        location = f"{primary}{path}{f'?{url.query}' if url.query else ''}"
+        raise StandbyError(what, why=why, remedy=f"Send it to {primary}", location=location)
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -124,6 +124,8 @@ class _Exchange:
         headers = {"content-type": MEDIA_TYPE}
         if error.retry_after is not None:
             headers["retry-after"] = str(max(1, round(error.retry_after)))
+        if error.location:
+            headers["location"] = error.location
         if isinstance(error, UnauthenticatedError):
             headers["www-authenticate"] = 'Bearer realm="docsearch"'
         if isinstance(error, MethodNotAllowedError):

@@ -11,6 +11,7 @@ import msgspec
 
 from app.errors import MEDIA_TYPE, SettingsError, every_error
 from app.http.call import JSON, MERGE_PATCH, NDJSON, Operation
+from app.tenancy import Right
 
 EVERY: Final = (400, 401, 403, 429, 500, 503, 504)
 """What every operation with credentials may answer beside its own."""
@@ -135,6 +136,8 @@ def _responses(one: Operation) -> dict[str, Any]:
             response["links"] = links
         found[str(status)] = response
     errors = (*one.errors, *(EVERY if one.right else (500, 504)))
+    if one.method != "GET" and one.right in (Right.WRITE, Right.ADMIN):
+        errors = (*errors, 307)
     return found | {
         str(status): {"$ref": "#/components/responses/Problem"}
         for status in sorted({*errors})

@@ -104,6 +104,9 @@ class Queue(Protocol):
     async def wait(self, seconds: float) -> None:
         """Returns when there may be something to take, at the latest after so long, s."""
 
+    def wake(self) -> None:
+        """This process has just written something: a queue that would not hear of it otherwise looks at once."""
+
     async def depth(self) -> Depth:
         """How much waits."""
 

@@ -174,6 +174,9 @@ class RabbitQueue:
             await self._answer(message.ack())
             count += 1
 
+    def wake(self) -> None:
+        """Nothing: the relay looks by itself, and the broker delivers."""
+
     async def depth(self) -> Depth:
         """How much waits: rows of the outbox, published or not."""
         async with self._database.outbox() as connection:

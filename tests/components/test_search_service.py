@@ -402,6 +402,7 @@ def test_a_candidate_changes_nothing_of_the_first(recorded: Any, run: Any) -> No
             ),
         ),
         ({"namespace": "Doc_Search"}, "namespace is 'Doc_Search': it must be a DNS label."),
+        ({"broker_secret": "Broker!"}, "broker_secret is 'Broker!': it must be a DNS label."),
         ({"settings": {"host": "x"}}, "a setting is called 'host': it becomes an environment variable."),
         (
             {"settings": {"CURSOR_KEY_ARN": "x"}},

@@ -11,6 +11,7 @@ from components.errors import ArgsError
 from components.network_plan import FLOWS
 from components.pods import HTTPS, POD_IDENTITY_AGENT
 from components.search_service_plan import (
+    BROKER_FOLDER,
     DOCUMENT,
     INDEX,
     SEARCH,
@@ -85,7 +86,7 @@ def test_every_pod_may_resolve_names_get_its_credentials_and_call_aws() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "ports"), [(SEARCH, {6379, 5432}), (DOCUMENT, {5432, 6379, 5671}), (INDEX, {5671, 5432})]
+    ("role", "ports"), [(SEARCH, {6379, 5432}), (DOCUMENT, {5432, 6379}), (INDEX, {5671, 5432, 6379})]
 )
 def test_a_role_opens_the_stores_that_it_needs(role: RoleSpec, ports: set[int]) -> None:
     (stores,) = policies(*THREE)[f"allow-{role.name}-stores"]["egress"]
@@ -117,11 +118,25 @@ def test_callers_narrow_down_who_reaches_a_public_role() -> None:
 
 def test_a_broker_in_the_cluster_is_named_by_its_namespace() -> None:
     found = policies(*THREE, broker_namespace="rabbitmq")
-    for name in ("document", "index"):
-        broker = found[f"allow-{name}-stores"]["egress"][1]
-        assert broker["ports"] == [{"protocol": "TCP", "port": 5671}]
-        assert broker["to"] == [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "rabbitmq"}}}]
-    assert len(found["allow-search-stores"]["egress"]) == 1
+    broker = found["allow-index-stores"]["egress"][1]
+    assert broker["ports"] == [{"protocol": "TCP", "port": 5671}]
+    assert broker["to"] == [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "rabbitmq"}}}]
+    assert {len(found[f"allow-{name}-stores"]["egress"]) for name in ("search", "document")} == {1}
+
+
+def test_a_login_at_the_broker_is_mounted_where_it_is_needed_and_nowhere_else() -> None:
+    for role in THREE:
+        (release,) = plan_releases(role, image=IMAGE)
+        spec: Any = plan_pod(release, broker_secret="broker")
+        secrets = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+        mounts = [mount for mount in spec["containers"][0]["volume_mounts"] if mount["name"] == "broker"]
+        if "broker" not in role.needs:
+            assert (secrets, mounts) == ([], [])
+            continue
+        assert secrets == [{"secret_name": "broker", "default_mode": 0o440}]
+        assert mounts == [{"name": "broker", "mount_path": BROKER_FOLDER, "read_only": True}]
+        bare: Any = plan_pod(release)
+        assert not [volume for volume in bare["volumes"] if "secret" in volume]
 
 
 def test_rules_hold_for_a_candidate_too() -> None:

@@ -308,7 +308,15 @@ async def test_a_standby_reads_and_names_the_primary_for_writes(settings: Settin
         caller = await api.tenant("mine")
         assert await caller.found() == []
         answer = await caller("POST", "/v1/documents", json={"title": "x"})
-        assert "https://primary.example" in problem(answer, 403, "forbidden")["remedy"]
+        assert "https://primary.example" in problem(answer, 307, "standby")["remedy"]
+        assert answer.headers["location"] == "https://primary.example/v1/documents"
+        document = "/v1/documents/00000000-0000-0000-0000-000000000001"
+        answer = await caller("DELETE", f"{document}?x=%2F", headers={"host": "standby.example"})
+        assert answer.headers["location"] == f"https://primary.example{document}?x=%2F"
+        # Its name leads here while it is away: who is sent there would come back for ever.
+        answer = await caller("POST", "/v1/documents", json={"title": "x"}, headers={"host": "primary.example"})
+        problem(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] == "30"
 
 
 async def test_health_says_what_is_down(api: Api) -> None:

@@ -1,0 +1,236 @@
+"""The pods that the platform deploys, from the real stack files, and the service that has to start in them.
+
+Neither side imports the other: here both are read, and what one says is what the other takes.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from app import process
+from app.cli import cli
+from app.http import health
+from app.settings import SECRETS, Settings, options
+from components.ingress import DEREGISTRATION_SECONDS
+from components.search_service_plan import BROKER_FOLDER, STORE_PORTS, USER_ID
+from components.search_service_rights import database_user
+from stacks.arguments import Arguments
+from stacks.fleet import read_fleet
+from tests.regions import PROJECT, STACKS, region
+
+ROLES = ("search", "document", "index")
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+DOCKERFILE = PROJECT / "app/Dockerfile"
+VARIABLES = {name for name, _ in options()}
+
+EACH = pytest.mark.parametrize(("stack", "role"), [(stack, role) for stack in STACKS for role in ROLES])
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod as Kubernetes would get it.
+
+    Attributes:
+        spec: Its specification.
+        environment: All that its process finds in its environment, of ours.
+    """
+
+    spec: Mapping[str, Any]
+    environment: Mapping[str, str]
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        (container,) = self.spec["containers"]
+        return container  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Started:
+    """What the command of a pod would serve with."""
+
+    settings: Settings
+    with_worker: bool
+    probes_only: bool
+
+
+@cache
+def pod(stack: str, role: str) -> Pod:
+    found = region(stack)
+    spec = found.one(DEPLOYMENT, f"search-{role}").inputs["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    (reference,) = (one["configMapRef"]["name"] for one in container["envFrom"])
+    (config,) = (
+        one
+        for one in found.of("kubernetes:core/v1:ConfigMap")
+        if one.inputs["metadata"]["name"] == reference and one.inputs["metadata"]["namespace"] == "docsearch"
+    )
+    own = {one["name"]: one["value"] for one in container["env"]}
+    return Pod(spec, {**config.inputs["data"], **own})
+
+
+@cache
+def image() -> dict[str, str]:
+    """What the image sets."""
+    (text,) = re.findall(r"^ENV (.*)$", DOCKERFILE.read_text(), re.MULTILINE)
+    return dict(one.split("=", 1) for one in text.split(" "))
+
+
+def rights(stack: str, role: str) -> list[dict[str, Any]]:
+    """The policy of a role's pods."""
+    policies = [one for one in region(stack).resources if one.type.startswith("aws:iam/") and "policy" in one.inputs]
+    (its,) = (one for one in policies if re.fullmatch(rf"search-{role}", one.name))
+    found: list[dict[str, Any]] = json.loads(its.inputs["policy"])["Statement"]
+    return found
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def start(stack: str, role: str) -> Started:
+        caught: list[Started] = []
+
+        async def serve(settings: Settings, *, with_worker: bool, ready: object, probes_only: bool = False) -> None:
+            caught.append(Started(settings, with_worker, probes_only))
+
+        its = pod(stack, role)
+        monkeypatch.setattr(process, "serve", serve)
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        ours = {name: value for name, value in image().items() if name in VARIABLES}
+        result = CliRunner().invoke(cli, its.container["args"], env={**ours, **its.environment})
+        assert result.exit_code == 0, result.output
+        (started,) = caught
+        return started
+
+    return start
+
+
+@EACH
+def test_every_variable_of_a_pod_is_read_and_none_is_missing(stack: str, role: str, start: Any) -> None:
+    its = pod(stack, role)
+    assert {*its.environment} <= VARIABLES
+    settings = start(stack, role).settings
+    assert not settings.embedded
+    for name in ("database_host", "opensearch_host", "cache_host", "broker_host", "cache_name", "cache_user"):
+        assert getattr(settings, name), name
+    assert settings.readers()
+    assert settings.aws_region == read_fleet(PROJECT)[stack].region
+    assert (settings.database_login, settings.opensearch_login, settings.cache_login) == ("iam", "iam", "iam")
+    assert settings.database_tls == "verify-full"
+    assert (settings.opensearch_tls, settings.cache_tls, settings.broker_tls) == (True, True, True)
+
+
+def test_every_variable_of_the_pods_is_used_by_the_service() -> None:
+    sources = "\n".join(path.read_text() for path in (PROJECT / "app").rglob("*.py") if path.name != "settings.py")
+    used = {str(field.validation_alias): f".{name}" for name, field in Settings.model_fields.items()}
+    used |= {"DATABASE_READERS": ".readers()"} | {f"{name.upper()}_ARN": ".arn(" for name in SECRETS}
+    for stack in STACKS:
+        for role in ROLES:
+            unused = [name for name in pod(stack, role).environment if used[name] not in sources]
+            assert not unused
+
+
+@EACH
+def test_the_service_listens_where_it_is_called_and_probed(stack: str, role: str, start: Any) -> None:
+    container, started = pod(stack, role).container, start(stack, role)
+    (port,) = container["ports"]
+    assert started.settings.port == port["containerPort"]
+    assert started.settings.listen_at == "0.0.0.0"
+    answered = {one.path for one in health.OPERATIONS if one.right is None}
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
+    assert {probe["path"] for probe in probes} <= answered
+    assert {probe["port"] for probe in probes} == {port["name"]}
+    assert started.settings.trust_forwarded, "what calls it is the load balancer"
+
+
+@EACH
+def test_each_role_does_its_own_work_as_its_own_user(stack: str, role: str, start: Any) -> None:
+    started = start(stack, role)
+    assert (started.with_worker, started.probes_only) == ((True, True) if role == "index" else (False, False))
+    user = started.settings.database_user
+    (roles,) = [one for one in Arguments(read_fleet(PROJECT)[stack], None, None)._roles() if one.name == role]  # type: ignore[arg-type]
+    assert user == database_user(roles)
+    (login,) = (one for one in rights(stack, role) if one["Action"] == ["rds-db:connect"])
+    assert login["Resource"][0].endswith(f"/{user}")
+
+
+@EACH
+def test_a_role_may_do_what_the_service_does_in_it(stack: str, role: str, start: Any) -> None:
+    started = start(stack, role)
+    allowed = {action: one["Resource"] for one in rights(stack, role) for action in one["Action"]}
+    readable = allowed.get("secretsmanager:GetSecretValue", [])
+    if started.probes_only:
+        assert readable == [], "what answers nobody needs no secret"
+    else:
+        assert {started.settings.arn(name) for name in SECRETS} == {*readable}
+    assert "elasticache:Connect" in allowed
+    if role != "document":
+        assert {"es:ESHttpGet", "es:ESHttpPost", "es:ESHttpHead"} <= {*allowed}
+    assert ("es:ESHttpPut" in allowed) == started.with_worker
+
+
+@EACH
+def test_the_network_lets_a_role_reach_what_it_needs(stack: str, role: str, start: Any) -> None:
+    settings = start(stack, role).settings
+    policy = region(stack).one("kubernetes:networking.k8s.io/v1:NetworkPolicy", f"search-allow-{role}-stores")
+    opened = {port["port"] for rule in policy.inputs["spec"]["egress"] for port in rule["ports"]}
+    assert {settings.database_port, settings.cache_port} <= opened
+    assert (settings.broker_port in opened) == (role == "index"), "the outbox is the queue of all others"
+    assert (STORE_PORTS["database"], STORE_PORTS["cache"]) == (settings.database_port, settings.cache_port)
+    assert (STORE_PORTS["broker"], STORE_PORTS["search"]) == (settings.broker_port, settings.opensearch_port)
+
+
+@EACH
+def test_a_pod_has_the_time_to_finish_what_it_has(stack: str, role: str, start: Any) -> None:
+    settings, spec = start(stack, role).settings, pod(stack, role).spec
+    sleep = pod(stack, role).container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert settings.drain_seconds == DEREGISTRATION_SECONDS
+    assert sleep + settings.drain_seconds < spec["terminationGracePeriodSeconds"]
+
+
+@EACH
+def test_the_image_is_the_one_that_pods_run(stack: str, role: str, start: Any) -> None:
+    its = pod(stack, role)
+    security = its.spec["securityContext"]
+    text = DOCKERFILE.read_text()
+    assert f"\nUSER {USER_ID}:{USER_ID}\n" in text
+    assert (security["runAsUser"], security["runAsGroup"]) == (USER_ID, USER_ID)
+    assert "command" not in its.container, "the image's entry point is the command"
+    assert its.container["args"][0] in cli.commands
+    # The root is read-only: what the service may write is what is mounted, and what it reads is there.
+    assert its.container["securityContext"]["readOnlyRootFilesystem"]
+    writable = {one["mountPath"] for one in its.container["volumeMounts"] if not one.get("readOnly")}
+    assert writable == {image()["HOME"]} == {"/tmp"}
+    settings = start(stack, role).settings
+    assert settings.database_ca == Path("/etc/docsearch/rds.pem")
+    assert f" {settings.database_ca}\n" in text
+    if role == "index":
+        assert settings.broker_login_folder == Path(BROKER_FOLDER)
+        assert settings.broker_ca == Path(BROKER_FOLDER) / "ca.crt"
+        (mounted,) = (one for one in its.container["volumeMounts"] if one["mountPath"] == BROKER_FOLDER)
+        (volume,) = (one for one in its.spec["volumes"] if one["name"] == mounted["name"])
+        assert volume["secret"]["secretName"] == "broker"
+    else:
+        assert settings.broker_login_folder is None
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_standby_knows_its_primary(role: str, start: Any) -> None:
+    domain = read_fleet(PROJECT)["dr"].domain
+    assert start("dr", role).settings.standby_of == f"https://write.{domain}"
+    assert start("prod", role).settings.standby_of == ""
+
+
+def test_with_amazon_mq_the_index_role_alone_reads_the_login_from_secrets_manager() -> None:
+    cfg = read_fleet(PROJECT)["prod"]
+    amazon = cfg.model_copy(update={"broker": cfg.broker.model_copy(update={"kind": "amazon_mq"})})
+    secrets = {one.name: one.secrets for one in Arguments(amazon, None, None)._roles()}  # type: ignore[arg-type]
+    assert secrets["index"] == ("BROKER_PASSWORD_ARN",)
+    assert not any("BROKER_PASSWORD_ARN" in (secrets[role] or ()) for role in ("search", "document"))
+    assert "BROKER_PASSWORD_ARN" in VARIABLES
