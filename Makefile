@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup up down api test check bench fmt lock
+.PHONY: help setup up down api test check bench soak fmt lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,8 +35,11 @@ check: $(READY) ## Lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(READY) ## Measure against the engine's floor
+bench: $(READY) ## Measure: the platform against the engine, the API against OpenSearch
 	@$(BIN)/python -m tests.bench
+
+soak: $(READY) ## Hold the API to its promises in full: kills, overload, floods, fuzzing (ROWS="kills rolling")
+	@$(BIN)/python -m tests.soak $(ROWS)
 
 fmt: $(READY) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
