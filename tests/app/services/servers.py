@@ -250,6 +250,45 @@ class PostgreSQL(Server):
         return {"database_host": self.host, "database_port": self.port, "database_tls": "disable"}
 
 
+class Replica(PostgreSQL):
+    """A standby of a PostgreSQL, which follows it by streaming replication. It has its port, in a folder of its own.
+
+    Args:
+        folder: Where it keeps everything.
+        primary: What it follows; it runs.
+    """
+
+    name = "PostgreSQL replica"
+
+    def __init__(self, folder: Path, primary: PostgreSQL) -> None:
+        super().__init__(folder)
+        self._primary, self.port = primary, primary.port
+
+    def command(self) -> Sequence[str | Path]:
+        """The server, over a copy that is made before it is first started."""
+        _, *front, program, _, data, _, _, _, _ = self._primary.command()
+        mine = self.folder / "data"
+        if not self.host:
+            self.host = str(self.folder)
+            owner = Path(data).stat()
+            os.chown(self.folder, owner.st_uid, owner.st_gid)
+            where = ["-h", self._primary.host, "-p", str(self.port), "-U", SUPERUSER]
+            copying: list[str | Path] = [
+                "-D",
+                mine,
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--wal-method=stream",
+            ]
+            subprocess.run(
+                ["setpriv", *front, Path(program).with_name("pg_basebackup"), *where, *copying],
+                check=True,
+                capture_output=True,
+                cwd=self.folder,
+            )
+        return ["setpriv", *front, program, "-D", mine, "-k", self.host, "-h", ""]
+
+
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 

@@ -31,7 +31,10 @@ BEGIN
             EXECUTE format('GRANT rds_iam TO %I', name);
         END IF;
     END LOOP;
-    EXECUTE format('GRANT docsearch_admin TO %I', current_user);
+    -- The master user of RDS has that very name, and nobody can be given to himself.
+    IF current_user <> 'docsearch_admin' THEN
+        EXECUTE format('GRANT docsearch_admin TO %I', current_user);
+    END IF;
 END $$
 """
 
