@@ -121,7 +121,7 @@ async def open_service(
             work = await Database.open(settings, settings.database_user or "docsearch_index")
             stack.push_async_callback(work.close)
         engines = open_engines(settings, database, work, stack)
-        redis, redis_breaker = open_client(settings), Breaker("Redis")
+        redis, redis_breaker = open_client(settings), _breaker("Redis", settings)
         cache = cache_of(settings, redis, redis_breaker, alone=with_worker and not settings.broker_host)
         stack.push_async_callback(cache.close)
         queue, relay, worker = None, None, None
@@ -172,7 +172,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         await check_schema(work)
         await check_ledger(settings, work)
         engines = open_engines(settings, work, work, stack)
-        cache = cache_of(settings, open_client(settings), Breaker("Redis"), alone=False)
+        cache = cache_of(settings, open_client(settings), _breaker("Redis", settings), alone=False)
         stack.push_async_callback(cache.close)
         queue, relay = open_queue(settings, work, stack)
         yield Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache)), relay
@@ -191,7 +191,7 @@ def open_queue(settings: Settings, work: Database, stack: AsyncExitStack) -> tup
     # Imported by who has one alone, as the client of OpenSearch.
     from app.queue.rabbitmq import RabbitQueue, Relay  # noqa: PLC0415
 
-    broker = RabbitQueue(settings, work)
+    broker = RabbitQueue(settings, work, breaker=_breaker("RabbitMQ", settings))
     stack.push_async_callback(broker.close)
     return broker, Relay(work, broker, batch=settings.worker_batch)
 
@@ -240,7 +240,16 @@ def open_search(settings: Settings, database: Database) -> OpenSearch:
             rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
         return {row["word"]: row["alternatives"] for row in rows}
 
-    return OpenSearch(connect(settings), layouts=StoredLayouts(database), synonyms_of=synonyms_of)
+    return OpenSearch(
+        connect(settings),
+        layouts=StoredLayouts(database),
+        synonyms_of=synonyms_of,
+        breaker=_breaker("OpenSearch", settings),
+    )
+
+
+def _breaker(name: str, settings: Settings) -> Breaker:
+    return Breaker(name, open_seconds=settings.breaker_open_seconds)
 
 
 def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:

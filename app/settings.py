@@ -180,6 +180,11 @@ class Settings(BaseSettings):
         None, "DOCSEARCH_ERASURE_LEDGER", "File with all erasures; an older database is not served"
     )
 
+    # Dependencies that fail
+    breaker_open_seconds: float = _option(
+        60.0, "DOCSEARCH_BREAKER_OPEN_SECONDS", "A dependency that fails is left alone for, s", gt=0, le=3600
+    )
+
     # Index work
     worker_batch: int = _option(500, "DOCSEARCH_WORKER_BATCH", "Documents that a worker takes at once", gt=0, le=5000)
     worker_attempts: int = _option(5, "DOCSEARCH_WORKER_ATTEMPTS", "Attempts until a document is a dead letter", gt=0)
