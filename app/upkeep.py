@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ async def place(
         NotFoundError: There is no such tenant.
         ConflictError: Somebody else moves tenants.
     """
-    async with _open(settings, tenant) as its:
+    async with _open(settings, tenant) as its, _interruptible(tell):
         search = _needed(its)
         mover = Mover(its.connection, its.work, search, tell=tell, grace=grace, wait=wait, reached=reached)
         if dry_run:
@@ -168,7 +169,7 @@ async def rebuild(
         NotFoundError: There is no such tenant.
         ConflictError: Somebody else moves tenants, or what was copied differs in the end.
     """
-    async with _open(settings, tenant) as its:
+    async with _open(settings, tenant) as its, _interruptible(tell):
         found = []
         if its.search:
             await its.search.prepare(shared_index=False)
@@ -289,6 +290,15 @@ async def _record(connection: Connection, tenant_id: UUID, planned: Planned) -> 
             resource=f"tenant/{tenant_id}",
             detail=detail,
         )
+
+
+@asynccontextmanager
+async def _interruptible(tell: Tell) -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncio.CancelledError:
+        tell("Interrupted: searches and writes go on. To go on where it stopped, run it again.")
+        raise
 
 
 @asynccontextmanager
