@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import boto3
@@ -13,12 +14,21 @@ from moto.server import ThreadedMotoServer
 from app.aws.identity import Identity, identity
 from app.aws.secrets import DOUBT_SECONDS, KEPT_SECONDS, RotatedLogin, parse_login, read
 from app.errors import ApiError, SettingsError, UnavailableError
+from app.resilience.deadline import retrying
 
 pytestmark = pytest.mark.anyio
 
 VALUE = "hunter2" * 9
 REGION = "us-west-2"
 NOWHERE = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:cursor-key-AbCdEf"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(seconds: float) -> None:
+        del seconds
+
+    monkeypatch.setattr("app.aws.secrets.retrying", partial(retrying, sleep=at_once))
 
 
 @pytest.fixture(scope="module")
