@@ -53,7 +53,7 @@ class Housekeeping:
         indexes: Where documents are, besides.
         cache: Where answers with them are.
         ledger: Where erasures are noted outside of the database, if anywhere: none is carried out before it is there.
-        settle_seconds: How long an erasure waits between the last write and the disk, s.
+        settle_seconds: How long an erasure waits between the last write and the disk, s; by default `SETTLE_SECONDS`.
         clock: Tells the time.
     """
 
@@ -64,11 +64,12 @@ class Housekeeping:
         cache: Cache,
         *,
         ledger: Path | None = None,
-        settle_seconds: float = SETTLE_SECONDS,
+        settle_seconds: float | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database, self._indexes, self._cache, self._ledger = database, indexes, cache, ledger
-        self._settle, self._clock = settle_seconds, clock
+        self._settle = SETTLE_SECONDS if settle_seconds is None else settle_seconds
+        self._clock = clock
         # The first night is caught up with: nobody knows whether somebody was there.
         self._next = clock()
         self._settled: dict[UUID, float] = {}

@@ -278,15 +278,15 @@ async def check_schema(database: Database) -> None:
         SettingsError: It has not.
     """
     async with database.find_key("") as connection:
-        if not await schema.current(connection):
-            raise SettingsError(
-                "the database does not have the schema of this version", remedy="Run docsearch-api migrate first"
-            )
         if not await schema.whole(connection):
             raise SettingsError(
                 "the database is not whole",
-                why="tables lack their keys or their row-level security, as after a restore that was cut off",
+                why="tables lack keys, row-level security or grants, as after a restore that was cut off",
                 remedy="Restore it again, with pg_restore --exit-on-error",
+            )
+        if not await schema.current(connection):
+            raise SettingsError(
+                "the database does not have the schema of this version", remedy="Run docsearch-api migrate first"
             )
 
 

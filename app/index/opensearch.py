@@ -331,7 +331,7 @@ class OpenSearch:
         """Takes out what is left of documents, over and over until that is nothing, and then all that was deleted.
 
         What is deleted stays in its segment until that is merged: by default (10%) only if much of it is. Deletions of
-        the last `index.soft_deletes.retention_lease.sync_interval` (30 s) are kept for replicas that may ask for them.
+        the last 30 s are kept for replicas that may ask for them (`IndexService`, retention_lease.sync_interval).
         """
         await self.remove(tenant_id, gone)
         for layout in (await self._layouts.written({tenant_id}))[tenant_id]:

@@ -44,7 +44,7 @@ async def current(connection: Connection) -> bool:
 
 
 async def whole(connection: Connection) -> bool:
-    """Whether every table has its key and its row-level security: what a restore brings last, or not at all."""
+    """Whether every table has its key, its row-level security and its grants: what a restore brings last, or never."""
     lacking = await connection.fetchval(
         """
         SELECT count(*) FROM pg_class AS its
@@ -54,7 +54,10 @@ async def whole(connection: Connection) -> bool:
                    AND (relispartition OR EXISTS (SELECT FROM pg_policy WHERE polrelid = its.oid)))
         """
     )
-    return not lacking
+    readable = await connection.fetchval(
+        "SELECT bool_and(has_table_privilege(oid, 'SELECT')) FROM pg_class WHERE oid = to_regclass('alembic_version')"
+    )
+    return not lacking and readable is not False
 
 
 def newest() -> str:

@@ -175,3 +175,42 @@ async def test_a_dead_redis_is_a_miss_and_a_write_meanwhile_is_told_later(redis:
     assert (await here.health()).ok
     await here.close()
     await there.close()
+
+
+@pytest.mark.services
+async def test_what_is_to_be_forgotten_is_served_by_nobody_not_even_in_need(
+    pair: tuple[LayeredCache, LayeredCache],
+) -> None:
+    """Erased documents stand in answers: here, in Redis, and in the memory of every other process."""
+    (one, other), tenant, foreign = pair, uuid4(), uuid4()
+    old, kept = await key(other, tenant), await key(other, foreign)
+    await other.put(old, answer())
+    await other.put(kept, answer())
+    assert other.last(old)
+    assert await one.forget(tenant)
+    assert await one.get(old) is None
+    assert await one.get(kept)
+    await asyncio.sleep(1.01)
+    new = await key(other, tenant)
+    assert new != old
+    assert other.last(old) is None
+    assert other.last(new) is None
+    await other.put(old, answer())
+    assert await other.get(old) is None, "an answer that was being made meanwhile is not kept"
+    await other.advance(tenant)
+    await other.put(await key(other, tenant), answer())
+    assert await other.get(await key(other, tenant))
+    assert other.last(kept)
+
+
+@pytest.mark.services
+async def test_nothing_counts_as_forgotten_while_redis_does_not_answer(redis: Redis) -> None:
+    cache, tenant = LayeredCache(open_client(load(**redis.settings()))), uuid4()
+    redis.kill()
+    try:
+        assert not await cache.forget(tenant)
+    finally:
+        redis.spawn()
+        await asyncio.to_thread(redis.wait)
+    assert await cache.forget(tenant)
+    await cache.close()
