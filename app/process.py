@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 
 import structlog
 import uvicorn
@@ -16,6 +17,7 @@ from app.errors import SettingsError
 from app.http import health
 from app.http.app import OPERATIONS, application
 from app.runtime import open_service, open_worker
+from app.search.popular import Warmer
 from app.settings import SECRETS, Settings
 from app.store.database import connect
 from app.store.embedded import SUPERUSER, Embedded
@@ -39,6 +41,13 @@ def owner(settings: Settings) -> str:
     if settings.embedded or settings.database_host.startswith("/"):
         return SUPERUSER
     raise SettingsError("DATABASE_USER is not set", why="administration is done by the owner of the schema")
+
+
+class _Beside(Protocol):
+    """What runs beside the answering of requests, until it is told to stop."""
+
+    async def run(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 @asynccontextmanager
@@ -100,15 +109,17 @@ async def serve(
                     timeout_keep_alive=75,
                 )
             )
-            workers = [one for one in (worker, service.relay) if one]
-            work = [asyncio.create_task(one.run()) for one in workers]
+            beside: list[_Beside] = [one for one in (worker, service.relay) if one]
+            if not (probes_only or settings.standby_of):
+                beside += [service.popular, Warmer(service.database, service.search)]
+            work = [asyncio.create_task(one.run()) for one in beside]
             try:
                 with _signals(server.leave):
                     host, port = listener.getsockname()[:2]
                     ready(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/")  # noqa: S104 - compared
                     await server.serve(sockets=[listener])
             finally:
-                for one in workers:
+                for one in beside:
                     one.stop()
                 await asyncio.gather(*work)
             log.info("stopped")

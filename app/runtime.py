@@ -28,6 +28,7 @@ from app.search.cache import LayeredCache
 from app.search.cursor import Cursors
 from app.search.model import Cache, NoCache
 from app.search.parse import Bounds
+from app.search.popular import Counter
 from app.search.service import SearchService
 from app.settings import Settings
 from app.store import erasures, schema
@@ -63,6 +64,7 @@ class Service:
         cursors: Signs cursors.
         bounds: How much a query may ask for.
         metrics: What is counted.
+        popular: Counts what is asked.
         started_at: When it started, s of the monotonic clock.
     """
 
@@ -80,6 +82,7 @@ class Service:
     cursors: Cursors
     bounds: Bounds
     metrics: Metrics
+    popular: Counter
     relay: Relay | None = None
     started_at: float = field(default_factory=time.monotonic)
 
@@ -130,7 +133,8 @@ async def open_service(
             worker = Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache))
         secret = _of_no_use if probes_only else settings.secret
         keys = Keys(database, secret("api_key_pepper"))
-        search = SearchService(engines, cache)
+        metrics, popular = Metrics(settings.release), Counter(database)
+        search = SearchService(engines, cache, noted=popular.note, timed=metrics.asked)
         stack.push_async_callback(search.close)
         service = Service(
             settings=settings,
@@ -146,7 +150,8 @@ async def open_service(
             limits=Limiter(redis, redis_breaker),
             cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
-            metrics=Metrics(settings.release),
+            metrics=metrics,
+            popular=popular,
             relay=relay,
         )
         yield service, worker

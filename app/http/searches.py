@@ -13,9 +13,12 @@ from app.errors import ApiError, InvalidQueryError, InvalidRequestError, NotFoun
 from app.http.call import JSON, Call, Operation, Parameter, answer
 from app.index.model import Facet, Hit, Position, Query, Suggestion
 from app.index.words import split
-from app.search import parse
+from app.search import parse, popular
 from app.search.parse import SearchRequest
+from app.search.popular import Popular
 from app.tenancy import Right
+
+FOUND: Final = ("anything", "nothing")
 
 MAX_SEARCHES: Final = 10
 """Searches of one request."""
@@ -73,6 +76,12 @@ class Suggestions(Struct, frozen=True):
 
     suggestions: list[Suggestion]
     level: str
+
+
+class PopularQueries(Struct, frozen=True):
+    """Queries, those that were asked most first."""
+
+    queries: list[Popular]
 
 
 class Synonym(Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,6 +180,18 @@ async def delete_synonym(call: Call) -> Response:
     return Response(None, 204)
 
 
+async def get_popular(call: Call) -> Response:
+    """What is asked most, by callers without a forced filter: a query is forgotten 30 days after it was asked last."""
+    call.no_parameters("found", "size")
+    size = call.whole("size", 20, 1, 1000) or 20
+    found = call.request.query_params.get("found", "anything")
+    if found not in FOUND:
+        raise InvalidRequestError(f"found is {found[:40]!r}", why=f"there are {' and '.join(FOUND)}")
+    async with call.service.database.read(call.scope, replica=True) as connection:
+        rows = await popular.top(connection, call.scope.tenant_id, nothing=found == "nothing", size=size)
+    return answer(PopularQueries(rows))
+
+
 async def _search(call: Call, request: SearchRequest) -> SearchAnswer:
     began = time.perf_counter()
     query: Query = parse.to_query(request, call.service.bounds)
@@ -180,7 +201,7 @@ async def _search(call: Call, request: SearchRequest) -> SearchAnswer:
         scoped = call.scope.query(msgspec.structs.replace(query, after=after))
     found = await call.service.search.search(scoped)
     result, took = found.result, time.perf_counter() - began
-    call.service.metrics.searched(found, took)
+    call.service.metrics.searched(call.scope.tenant_id, found, took)
     cursor = ""
     if result.hits and len(result.hits) == query.size:
         last = result.hits[-1]
@@ -274,6 +295,20 @@ OPERATIONS: Final = (
         parameters=(
             Parameter("q", "query", "What was typed"),
             Parameter("size", "query", "How many", {"type": "integer", "minimum": 1, "maximum": 20, "default": 5}),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/popular-queries",
+        handler=get_popular,
+        right=Right.ADMIN,
+        name="popular_queries",
+        summary="See what is asked most, or what is asked most in vain",
+        tag="search",
+        answers={200: PopularQueries},
+        parameters=(
+            Parameter("found", "query", "Only queries that at times found this", {"type": "string", "enum": [*FOUND]}),
+            Parameter("size", "query", "How many", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}),
         ),
     ),
     Operation(

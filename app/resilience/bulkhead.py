@@ -34,7 +34,9 @@ class Size:
 
 SEARCH = Size(usual=20, most=50, queue=100)
 INDEXING = Size(usual=10, most=30, queue=200)
-"""Requirement, section 2: the sizes of its thread pools, which grow when their queue is full, as Java's do."""
+WARMING = Size(usual=1, most=1, queue=1)
+"""Requirement, section 2: the sizes of its thread pools, which grow when their queue is full, as Java's do.
+What is warmed has one place of its own, so that it takes none of a user's."""
 
 
 class Bulkhead:

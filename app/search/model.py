@@ -110,6 +110,10 @@ class NoCache:
         """Nothing to let go of."""
 
 
+DIGEST = 64
+"""Characters at the end of a key that say which query it is of: SHA-256, hexadecimal."""
+
+
 def key_of(query: ScopedQuery, generation: int) -> str:
     """What an answer is kept under: tenant, generation, forced filters and query, all of them.
 

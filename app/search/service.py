@@ -8,16 +8,17 @@ However many ask the same at once, it is asked once. What is past its time is an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import structlog
 
 from app.errors import ApiError, DeadlineExceededError, OverloadedError, UnavailableError
 from app.index.model import Index, Suggestion
 from app.resilience import deadline
-from app.resilience.bulkhead import SEARCH, Bulkhead
-from app.search.model import Answer, Cache, key_of
+from app.resilience.bulkhead import SEARCH, WARMING, Bulkhead
+from app.search.model import DIGEST, Answer, Cache, key_of
 from app.tenancy import ScopedQuery, ScopedSuggest
 from app.trace import tracing
 
@@ -29,6 +30,17 @@ REFRESH_SECONDS: Final = 10.0
 """How long an answer may take that nobody waits for, s."""
 
 
+GIVE_WAY_SECONDS: Final = 0.05
+"""How long warming waits before it looks again whether users leave room, s."""
+
+
+class Noted(Protocol):
+    """Is told of every query that was answered, but of pages behind a cursor."""
+
+    def __call__(self, query: ScopedQuery, digest: str, *, nothing: bool) -> None:
+        """Takes note: on the way of every search, so it takes no time."""
+
+
 class SearchService:
     """Answers queries.
 
@@ -36,11 +48,23 @@ class SearchService:
         engines: The engine of choice, then those that stand in for it. What they say is *degraded*.
         cache: What is asked first, and gets every answer.
         bulkhead: How many ask the engines at once.
+        noted: Is told of queries.
+        timed: Is told of each answer of an engine: its name, and how long it took, s.
     """
 
-    def __init__(self, engines: Sequence[Index], cache: Cache, *, bulkhead: Bulkhead | None = None) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Index],
+        cache: Cache,
+        *,
+        bulkhead: Bulkhead | None = None,
+        noted: Noted | None = None,
+        timed: Callable[[str, float], None] | None = None,
+    ) -> None:
         self._engines, self._cache = engines, cache
         self._bulkhead = bulkhead or Bulkhead("searching", SEARCH)
+        self._warming = Bulkhead("warming", WARMING)
+        self._noted, self._timed = noted, timed
         self._flights: dict[str, asyncio.Task[Answer]] = {}
 
     async def search(self, query: ScopedQuery) -> Answer:
@@ -61,14 +85,35 @@ class SearchService:
         if kept:
             if kept.stale:
                 self._fly(key, query)
-            return kept
+            return self._note(query, key, kept)
         try:
             # Shielded: whoever gives up takes the answer from nobody else.
-            return await asyncio.shield(self._fly(key, query))
+            return self._note(query, key, await asyncio.shield(self._fly(key, query)))
         except _DOWN:
             if last := self._cache.last(key):
                 return last
             raise
+
+    async def warm(self, query: ScopedQuery) -> bool:
+        """Sees to it that a query's answer is kept, while users leave room for that: half of what the engines take.
+
+        Returns:
+            Whether it had to be asked.
+
+        Raises:
+            UnavailableError: The engine of choice does not answer; none that stands in is asked for that.
+        """
+        key = key_of(query, await self._cache.generation(query.tenant_id))
+        kept = await self._cache.get(key)
+        if kept and not kept.stale:
+            return False
+        async with self._warming.enter():
+            while self._bulkhead.waiting or self._bulkhead.running * 2 >= SEARCH.usual:
+                await asyncio.sleep(GIVE_WAY_SECONDS)
+            with deadline.within(REFRESH_SECONDS):
+                engine = self._engines[0]
+                await self._cache.put(key, Answer(await engine.search(query), engine.level))
+        return True
 
     async def suggest(self, suggest: ScopedSuggest) -> tuple[Sequence[Suggestion], str]:
         """What a prefix may become, and the engine that said so.
@@ -85,6 +130,11 @@ class SearchService:
                 except _DOWN as error:
                     failed = self._failed(engine, error)
             raise failed or UnavailableError("there is no engine")
+
+    def _note(self, query: ScopedQuery, key: str, answer: Answer) -> Answer:
+        if self._noted:
+            self._noted(query, key[-DIGEST:], nothing=not answer.result.total)
+        return answer
 
     def _fly(self, key: str, query: ScopedQuery) -> asyncio.Task[Answer]:
         """The one task that makes an answer."""
@@ -112,8 +162,11 @@ class SearchService:
         failed: ApiError | None = None
         for engine in self._engines:
             try:
+                began = time.perf_counter()
                 with tracing.span("engine", {"engine.name": engine.level}, kind="client"):
                     result = await engine.search(query)
+                if self._timed:
+                    self._timed(engine.level, time.perf_counter() - began)
             except _DOWN as error:
                 failed = self._failed(engine, error)
                 continue

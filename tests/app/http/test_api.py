@@ -351,6 +351,8 @@ async def test_metrics_have_the_names_that_are_asked_for(api: Api, caller: Calle
         'http_request_duration_seconds_bucket{le="0.5",method="POST",route="/v1/search"} 1.0',
         'search_latency_seconds_count{level="full_text"} 1.0',
         'documents_written_total{effect="created"} 1.0',
+        'engine_query_seconds_count{engine="full_text"} 1.0',
+        f'search_tenant_latency_seconds_count{{tenant="{caller.tenant_id}"}} 1.0',
         "queue_depth 1.0",
         "cache_miss_total 1.0",
     ):

@@ -89,6 +89,7 @@ async def test_answers_are_as_described(api: Api) -> None:
         ("GET", "/v1/documents/{document_id}/versions", f"/v1/documents/{document}/versions", None),
         ("POST", "/v1/documents", "/v1/documents", {"title": "New"}),
         ("GET", "/v1/tasks", "/v1/tasks", None),
+        ("GET", "/v1/popular-queries", "/v1/popular-queries", None),
         ("GET", "/v1/me", "/v1/me", None),
         ("POST", "/v1/tokens", "/v1/tokens", {"subject": "u"}),
         ("POST", "/v1/keys", "/v1/keys", {"scopes": ["read"]}),
