@@ -100,6 +100,15 @@ async def limit(settings: Settings, tenant: str, per_minute: int | None) -> None
         await audit.record(connection, scope, Origin(), action="limit_tenant", resource=resource, detail=detail)
 
 
+async def retain(settings: Settings, tenant: str, years: int) -> None:
+    """Sets how long a tenant's documents are kept, years."""
+    async with as_owner(settings, tenant) as (connection, scope, _):
+        await tenants.retain(connection, scope.tenant_id, years)
+        detail = {"years": years}
+        resource = f"tenant/{tenant}"
+        await audit.record(connection, scope, Origin(), action="retain_documents", resource=resource, detail=detail)
+
+
 async def load(
     settings: Settings, tenant: str, lines: Iterable[bytes], *, new_tenant: bool, tell: Callable[[str], None]
 ) -> tuple[int, int]:

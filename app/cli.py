@@ -241,6 +241,16 @@ def resume_tenant(tenant: str) -> None:
     click.echo(f"{tenant} is served.")
 
 
+@tenants.command("retention")
+@_tenant
+@click.option("--years", type=click.IntRange(1, 100), required=True, help="Older documents are deleted every night.")
+@examples("docsearch-api tenants retention --tenant acme --years 7")
+def retain_documents(tenant: str, years: int) -> None:
+    """Set how many years a tenant's documents are kept."""
+    _administrate(lambda settings: administration.retain(settings, tenant, years))
+    click.echo(f"Documents of {tenant} are kept for {years} years.")
+
+
 @tenants.command("limit")
 @_tenant
 @click.option("--per-minute", type=click.IntRange(1, 2**31 - 1), help="Requests per minute; without it the service's.")

@@ -66,6 +66,39 @@ A request takes from two limits, or from none: that of its key or user, and that
 let in during the last 5 minutes is let in still; a suspended tenant (`docsearch-api tenants suspend`) is out
 after 10 s."""
 
+_COMPLIANCE = """\
+**Erasure** (GDPR, article 17). `POST /v1/erasures`, or `docsearch-api erasures create`, erases all documents whose
+`metadata.user_id` is a user's, with all their versions: from PostgreSQL, where an empty row with a newer version
+stays, so that nothing that is still queued brings one back; from every index, and from OpenSearch's segments; from
+the answers in Redis and in the memory of every process; from what an index said of a document that it refused; and
+with them the tenant's popular queries. A version that was the user's, of a document that no longer is, goes as well.
+The task succeeds when nothing is left, with OpenSearch after 45 s at the earliest. What is written for the user after
+it was asked stays. Not erased are: the audit trail, which names who acted and never what a document held; log lines;
+PostgreSQL's pages until they are vacuumed; backups until they are thrown away.
+
+**The ledger** is for those backups: one line per erasure, with a keyed hash of the user (`API_KEY_PEPPER`) and no
+name. It has to be kept outside of what is restored, where it is only added to, such as a bucket with versions and a
+lock. `docsearch-api erasures export FILE` adds what it lacks: copy it there whenever a backup is made. A worker with
+`DOCSEARCH_ERASURE_LEDGER` adds an erasure before it carries it out, and no process with it starts on a database that
+lacks one, or with a ledger that is broken or another deployment's. It sees no lines that were cut off at the end.
+After a restore, before anything is served:
+
+1. `pg_restore --exit-on-error`, and look at its exit code; a database without keys, row-level security or grants is
+   not served in any case.
+2. `docsearch-api erasures replay FILE`, again if it was interrupted.
+3. `docsearch-api rebuild-index`: an index that was not restored may be newer than the database.
+
+**Retention**. What is older than its tenant's years of retention (`docsearch-api tenants retention`; 2 by default, by
+`created_at`) is deleted every night at 2 UTC in batches, which pass through the outbox as every deletion and have a
+row each in the audit trail. Where pg_cron is loaded for this database (`shared_preload_libraries`,
+`cron.database_name`; the platform's parameter group does both), `docsearch-api migrate` schedules it there, and says
+so; otherwise the workers do it, one at a time.
+
+**The audit trail** is a chain of hashes per tenant. `docsearch-api audit verify` finds rows that were altered,
+deleted, moved or put in. What is cut off at the end, or a chain that was hashed anew, shows only against heads that
+were kept outside before: `--heads FILE --keep` compares and adds to them. What a superuser adds behind the last head
+that was kept looks like any other row, so keep them often."""
+
 _SCHEDULE = """\
 A filter in an URL is `FIELD:VALUE`, `-FIELD:VALUE` (not), `FIELD>=VALUE`, `FIELD:*` (has one); fields are `author`,
 `language`, `tags`, `metadata.KEY` and the dates `created_at`, `published_at`, `updated_at`."""
@@ -77,6 +110,8 @@ def manual() -> str:
         _INTRODUCTION,
         "## Who may do what",
         _ACCESS.format(roles=_roles()),
+        "## Erasure, retention, audit",
+        _COMPLIANCE,
         "## Endpoints",
         _SCHEDULE,
         *_endpoints(),

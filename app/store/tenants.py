@@ -94,3 +94,8 @@ async def limit(connection: Connection, tenant_id: UUID, per_minute: int | None)
     if per_minute is not None and not 1 <= per_minute < 2**31:
         raise InvalidRequestError(f"the limit is {per_minute} requests per minute", why="1 is the least")
     await connection.execute("UPDATE tenants SET per_minute = $2 WHERE tenant_id = $1", tenant_id, per_minute)
+
+
+async def retain(connection: Connection, tenant_id: UUID, years: int) -> None:
+    """Sets how long a tenant's documents are kept, years: what is older is deleted the next night."""
+    await connection.execute("UPDATE tenants SET data_retention_years = $2 WHERE tenant_id = $1", tenant_id, years)

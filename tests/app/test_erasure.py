@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from app import compliance, logbook
+from app import administration, compliance, logbook
 from app.access.keys import Keys
 from app.document import Document
 from app.errors import ForbiddenError, InvalidRequestError, SettingsError
@@ -293,7 +293,7 @@ async def age(world: World, stored: documents.Stored, years: float) -> None:
 async def test_what_is_older_than_its_tenant_keeps_it_goes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.housekeeping.BATCH", 2)
     short, long = await world.tenant("short"), await world.tenant("long")
-    await world.admin("UPDATE tenants SET data_retention_years = 7 WHERE name = 'long'")
+    await administration.retain(world.settings, "long", 7)
     kept = set()
     for scope in (short, long):
         for years in (0, 1.9, 2.1, 3, 6.9, 7.1):
