@@ -143,7 +143,7 @@ def migrate() -> None:
         async with process.database_of(settings) as its:
             # Embedded, it has just been migrated; what is applied twice is applied once.
             applied = await migrate_schema(lambda: administration.connect(its))
-            await upkeep.prepare(its, tell=_progress)
+            await upkeep.prepare(its, tell=click.echo)
             who = "pg_cron" if await administration.schedule_retention(its) else "the worker"
             click.echo(f"Applied {', '.join(applied)}." if applied else "The schema is current.")
             click.echo(f"Old documents are deleted by {who}.")

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     opensearch_port: int = _option(443, "OPENSEARCH_PORT", "TCP port of the domain", ge=1, le=65535)
     opensearch_tls: bool = _option(True, "OPENSEARCH_TLS", "Whether the domain is spoken to by TLS")
     opensearch_login: Login = _option("password", "OPENSEARCH_LOGIN", "iam: requests are signed for AWS")
+    opensearch_lacking: Literal["say", "fail"] = _option(
+        "say", "OPENSEARCH_LACKING", "What migrate does if OpenSearch lacks a plugin: say so and go on, or fail"
+    )
+    snapshot_bucket: str = _option("", "OPENSEARCH_SNAPSHOT_BUCKET", "Bucket of snapshots; none: no repository of ours")
+    snapshot_role: str = _option("", "OPENSEARCH_SNAPSHOT_ROLE_ARN", "Role by which OpenSearch gets to the bucket")
+    snapshot_path: str = _option("", "OPENSEARCH_SNAPSHOT_PATH", "Where in the bucket this domain writes")
     cache_host: str = _option("", "CACHE_HOST", "Host of Redis; none: the cache in this process only")
     cache_port: int = _option(6379, "CACHE_PORT", "TCP port of Redis", ge=1, le=65535)
     cache_name: str = _option("", "CACHE_NAME", "Identifier of the cache, which a login token is for")

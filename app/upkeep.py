@@ -16,6 +16,7 @@ from app.index.full_text import FullText
 from app.index.model import Comparable
 from app.index.opensearch import OpenSearch
 from app.index.opensearch_admin import Indexes
+from app.index.opensearch_setup import Applied, Setup, Snapshots, State
 from app.index.placement import (
     SHARED,
     Layout,
@@ -91,19 +92,44 @@ class _Open:
         return self.search.at(layout_of(place, tenant_id, prefix=self.search.prefix))
 
 
-async def prepare(settings: Settings, *, tell: Tell) -> None:
-    """Puts the template in place, and the shared index unless documents are missing from it already."""
+async def prepare(settings: Settings, *, tell: Tell) -> list[Applied]:
+    """Puts in place what of OpenSearch is code, and the shared index unless documents are missing from it already.
+
+    Raises:
+        SettingsError: OpenSearch lacks something, and the settings say that this is a failure.
+    """
     if not settings.opensearch_host:
-        return
+        return []
     async with _open(settings, None) as its:
         assert its.search is not None
+        applied = await _setup(settings, its.search).apply()
+        for one in applied:
+            tell(f"OpenSearch: {one}")
+        lacking = [one for one in applied if one.state is State.LACKING]
+        if lacking and settings.opensearch_lacking == "fail":
+            raise SettingsError(
+                f"{lacking[0].part} cannot be applied",
+                why=lacking[0].detail,
+                remedy="Install it, or set OPENSEARCH_LACKING=say",
+            )
         shared = _shared(its.search)
         indexed = await its.connection.fetchval("SELECT EXISTS (SELECT FROM documents WHERE status = 'INDEXED')")
-        gone = indexed and not await Indexes(its.search).behind(shared.alias)
-        await its.search.prepare(shared_index=not gone)
-        if gone:
-            # An empty index would answer that there is nothing; without one full text answers.
-            tell("OpenSearch has no index of small tenants: docsearch-api rebuild-index makes it from the database")
+        if not await Indexes(its.search).behind(shared.alias):
+            if indexed:
+                # An empty index would answer that there is nothing; without one full text answers.
+                tell("OpenSearch: no index of small tenants (docsearch-api rebuild-index makes it from the database)")
+            else:
+                await its.search.make(shared)
+        return applied
+
+
+def _setup(settings: Settings, search: OpenSearch) -> Setup:
+    snapshots = None
+    if settings.snapshot_bucket:
+        snapshots = Snapshots(
+            settings.snapshot_bucket, settings.snapshot_role, settings.snapshot_path, settings.aws_region
+        )
+    return Setup(search, managed=settings.opensearch_login == "iam", snapshots=snapshots)
 
 
 async def place(
@@ -172,7 +198,7 @@ async def rebuild(
     async with _open(settings, tenant) as its, _interruptible(tell):
         found = []
         if its.search:
-            await its.search.prepare(shared_index=False)
+            await _setup(settings, its.search).apply()
             mover = Mover(its.connection, its.work, its.search, tell=tell, grace=grace, wait=wait, reached=reached)
             await mover.alone()
             await mover.resume()

@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from app.index.placement import PREFIX, SCHEMA
 
+REPOSITORY: Final = "s3_repository"
+"""Where snapshots are (requirement, section 1)."""
+
 REFRESH_SECONDS: Final = 30
 """What was written can be found after so long (requirement, section 5)."""
 
@@ -78,27 +81,53 @@ def template(*, prefix: str = PREFIX, replicas: int = 2, refresh_seconds: int = 
     }
 
 
-def policy() -> dict[str, Any]:
+def archive_template(
+    *, prefix: str = PREFIX, replicas: int = 2, refresh_seconds: int = REFRESH_SECONDS
+) -> dict[str, Any]:
+    """What an index of the archive gets: one primary, so that there is nothing to shrink, and the policy's alias."""
+    found = template(prefix=prefix, replicas=replicas, refresh_seconds=refresh_seconds)
+    found["index_patterns"], found["priority"] = [f"{prefix}-archive-*"], 200
+    alias = {"plugins.index_state_management.rollover_alias": f"{prefix}-archive"}
+    found["template"]["settings"] |= {"number_of_shards": 1, **alias}
+    return found
+
+
+def policy(*, prefix: str = PREFIX, managed: bool = False) -> dict[str, Any]:
     """The policy of index state management (requirement, section 1): hot, warm at 30 d, cold at 90 d, deleted at 2 y.
 
     It is for indexes that are only added to and age as a whole, ``docsearch-archive-*``. An index that documents are
-    changed in is never deleted by its age: what is too old there is deleted document by document.
+    changed in is never deleted by its age: what is too old there is deleted document by document. The requirement's
+    shrinking to one shard is done beforehand: an index of the archive has one.
+
+    Args:
+        prefix: What names of indexes begin with.
+        managed: Whether the domain is Amazon's. Then warm is UltraWarm, and cold is cold storage, which wants to be
+            told the field that holds the time, and has a deletion of its own (Amazon OpenSearch Service guide, "Index
+            State Management", sample policies). Elsewhere an index that is cold is in a snapshot as well.
     """
 
     def state(name: str, actions: list[dict[str, Any]], after: str, following: str) -> dict[str, Any]:
         move = [{"state_name": following, "conditions": {"min_index_age": after}}] if following else []
         return {"name": name, "actions": actions, "transitions": move}
 
+    hot: list[dict[str, Any]] = [{"rollover": {"min_size": "50gb", "min_index_age": "7d"}}]
+    warm: list[dict[str, Any]] = [{"force_merge": {"max_num_segments": 1}}]
+    if managed:
+        warm.append({"warm_migration": {}})
+        cold: dict[str, Any] = {"cold_migration": {"timestamp_field": "created_at"}}
+        end: dict[str, Any] = {"cold_delete": {}}
+    else:
+        cold, end = {"snapshot": {"repository": REPOSITORY, "snapshot": prefix}}, {"delete": {}}
     return {
         "policy": {
-            "description": "docsearch: from hot to cold, and deleted after two years",
+            "description": f"{prefix}: from hot to cold, and deleted after two years",
             "default_state": "hot",
             "states": [
-                state("hot", [], "30d", "warm"),
-                state("warm", [{"force_merge": {"max_num_segments": 1}}], "90d", "cold"),
-                state("cold", [{"snapshot": {"repository": "s3_repository", "snapshot": PREFIX}}], "730d", "delete"),
-                state("delete", [{"delete": {}}], "", ""),
+                state("hot", hot, "30d", "warm"),
+                state("warm", warm, "90d", "cold"),
+                state("cold", [cold], "730d", "delete"),
+                state("delete", [end], "", ""),
             ],
-            "ism_template": [{"index_patterns": [f"{PREFIX}-archive-*"], "priority": 100}],
+            "ism_template": [{"index_patterns": [f"{prefix}-archive-*"], "priority": 100}],
         }
     }

@@ -180,15 +180,12 @@ class OpenSearch:
             prefix=self.prefix,
         )
 
-    async def prepare(
-        self, *, replicas: int = 2, refresh_seconds: int = lifecycle.REFRESH_SECONDS, shared_index: bool = True
-    ) -> None:
+    async def prepare(self, *, replicas: int = 2, refresh_seconds: int = lifecycle.REFRESH_SECONDS) -> None:
         """Puts the template in place, and the index that small tenants share. Safe to do twice."""
         template = lifecycle.template(prefix=self.prefix, replicas=replicas, refresh_seconds=refresh_seconds)
         async with self.call(ADMIN_SECONDS) as client:
             await client.indices.put_index_template(name=self.prefix, body=template)
-        if shared_index:
-            await self.make(layout_of(Place(), SHARED, prefix=self.prefix))
+        await self.make(layout_of(Place(), SHARED, prefix=self.prefix))
 
     async def make(self, layout: Layout) -> None:
         """Makes the first index of a layout with its alias, unless there is one."""
