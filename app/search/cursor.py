@@ -55,7 +55,7 @@ class Cursors:
         """The cursor to what comes after a position."""
         cursor = _Cursor(_VERSION, int(self._clock() + self._seconds), _owner(query), position)
         body = msgspec.msgpack.encode(cursor)
-        return base64.urlsafe_b64encode(hmac.digest(self._key, body, "sha256") + body).rstrip(b"=").decode()
+        return _text(hmac.digest(self._key, body, "sha256") + body)
 
     def open(self, query: ScopedQuery, text: str) -> Position:
         """Where to go on.
@@ -67,6 +67,9 @@ class Cursors:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError) as error:
             raise _invalid("it is none that was given out") from error
+        if _text(raw) != text:
+            # The decoder takes + for -, / for _, and any letter whose last bits are no byte's.
+            raise _invalid("it is none that was given out")
         mac, body = raw[:_MAC], raw[_MAC:]
         if not hmac.compare_digest(mac, hmac.digest(self._key, body, "sha256")):
             raise _invalid("it is none that was given out")
@@ -81,6 +84,10 @@ class Cursors:
         if found.expires < self._clock():
             raise _invalid("it has expired")
         return found.position
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _owner(query: ScopedQuery) -> bytes:

@@ -112,7 +112,7 @@ def _schemathesis(url: str, key: str, size: Size, seed: int) -> tuple[dict[str, 
             *("--suppress-health-check", "all", "--warnings", "off", "--generation-database", "none", "--no-color"),
             *("--report", "json", "--report-json-path", str(report)),
         ]
-        hooks = str(Path(__file__).with_name("hooks.py"))
+        hooks = str(Path(__file__).with_name("_fuzz_hooks.py"))
         done = subprocess.run(
             command,
             cwd=place,
