@@ -30,11 +30,10 @@ from app.index.model import (
     Suggest,
     Term,
 )
-from app.store.audit import Origin, record
 from app.store.database import connect
 from app.store.embedded import Embedded
 from app.tenancy import Scope
-from tests.app.world import World, copy_of, world_of
+from tests.app.world import World, copy_of, fill_every_table, world_of
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
 
@@ -142,35 +141,10 @@ async def test_no_suggestion_is_made_of_foreign_words(
 async def test_a_statement_that_forgets_the_tenant_sees_its_own_rows_alone(table: str, world: World) -> None:
     """Row-level security by itself: statements without any condition, as a tenant, as another, and as nobody."""
     mine, theirs = await world.tenant("mine"), await world.tenant("theirs")
-    for scope in (mine, theirs):
-        await fill(world, scope, "x")
-        (key,) = (await world.admin("SELECT gen_random_uuid()"))[0]
-        tenant = scope.tenant_id
-        await world.admin(
-            "INSERT INTO api_keys (tenant_id, prefix, key_hash, scopes) VALUES ($1, $2, $2, '{read}')", tenant, str(key)
-        )
-        await world.admin("INSERT INTO synonyms VALUES ($1, 'a', '{b}')", tenant)
-        await world.admin("INSERT INTO popular_queries VALUES ($1, '', '{}', 1, 0, now())", tenant)
-        await world.admin("INSERT INTO erasures (tenant_id, field, subject_hash) VALUES ($1, 'author', '')", tenant)
-        await world.admin(
-            "INSERT INTO dead_letters SELECT outbox_id, tenant_id, document_id, version, task_id, 1, 'x' FROM outbox "
-            "WHERE tenant_id = $1 LIMIT 1",
-            tenant,
-        )
-        await world.admin(
-            "INSERT INTO document_versions SELECT tenant_id, document_id, version, '{}' FROM documents "
-            "WHERE tenant_id = $1",
-            tenant,
-        )
-        async with world.app.write(scope) as connection:
-            await record(connection, scope, Origin(), action="x", resource="y")
-    for _ in range(2):
-        async with world.queue.delivery() as delivery:
-            assert delivery
-            await world.worker._index(delivery)
+    await fill_every_table(world, mine, "mine")
+    await fill_every_table(world, theirs, "theirs")
     all_of = {row[0] for row in await world.admin(f"SELECT DISTINCT tenant_id FROM {table}")}
-    if table != "outbox":
-        assert all_of == {mine.tenant_id, theirs.tenant_id}
+    assert all_of == {mine.tenant_id, theirs.tenant_id}
     for scope in (mine, theirs):
         database = world.work if table in ("outbox", "vocabulary") else world.app
         if table == "outbox":

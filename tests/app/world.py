@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from app.index.full_text import FullText
 from app.search.model import NoCache
 from app.settings import Settings, load
 from app.store import documents, tenants
-from app.store.audit import Origin
+from app.store.audit import Origin, record
 from app.store.database import Database, connect
 from app.store.documents import Operation, Stored
 from app.store.embedded import SUPERUSER, Embedded
@@ -32,8 +32,9 @@ _NUMBERS = count(1)
 TEMPLATE = "template_docsearch"
 
 
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[Embedded]:
+@contextmanager
+def running() -> Iterator[Embedded]:
+    """A server of its own."""
     # Not below pytest's folder: PostgreSQL runs as a user of its own, who has to get there.
     folder = Path(tempfile.mkdtemp(prefix="docsearch-test-"))
     its = Embedded.start(folder / "postgres")
@@ -44,23 +45,30 @@ def embedded() -> Iterator[Embedded]:
         shutil.rmtree(folder)
 
 
+async def prepare(server: Embedded) -> None:
+    """Puts a migrated database there, to copy."""
+    await server.create(TEMPLATE)
+    admin = await asyncpg.connect(host=server.host, port=server.port, user=SUPERUSER, database="postgres")
+    # These databases outlive no crash of the machine, and need not: a kill of a process they do.
+    await admin.execute("ALTER SYSTEM SET fsync = off")
+    await admin.execute("SELECT pg_reload_conf()")
+    its = settings_of(server, TEMPLATE)
+    await migrate(lambda: connect(its, SUPERUSER))
+    # Nobody else may be in a database that is copied, autovacuum included.
+    await admin.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+    await admin.close()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Embedded]:
+    with running() as its:
+        yield its
+
+
 @pytest.fixture(scope="session")
 def migrated(embedded: Embedded) -> Embedded:
     """The server, with a migrated database to copy."""
-
-    async def prepare() -> None:
-        await embedded.create(TEMPLATE)
-        admin = await asyncpg.connect(host=embedded.host, port=embedded.port, user=SUPERUSER, database="postgres")
-        # These databases outlive no crash of the machine, and need not: a kill of a process they do.
-        await admin.execute("ALTER SYSTEM SET fsync = off")
-        await admin.execute("SELECT pg_reload_conf()")
-        its = settings_of(embedded, TEMPLATE)
-        await migrate(lambda: connect(its, SUPERUSER))
-        # Nobody else may be in a database that is copied, autovacuum included.
-        await admin.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
-        await admin.close()
-
-    asyncio.run(prepare())
+    asyncio.run(prepare(embedded))
     return embedded
 
 
@@ -155,3 +163,40 @@ async def world_of(settings: Settings) -> AsyncIterator[World]:
 async def world(settings: Settings) -> AsyncIterator[World]:
     async with world_of(settings) as its:
         yield its
+
+
+async def fill_every_table(world: World, scope: Scope, word: str) -> None:
+    """Rows of a tenant in every table, which hold a word wherever they hold text."""
+    for number in range(6):
+        document = Document(
+            title=f"{word} tea {number}", content=f"{word} coffee", author=word, tags=(word,), metadata={"word": word}
+        )
+        stored = await world.put(scope, document)
+        await world.put(scope, Document(title=f"{word} changed {number}", author=word), stored.document_id)
+    await world.index_all()
+    await world.put(scope, Document(title=f"{word} waits"))
+    tenant = scope.tenant_id
+    await world.admin("UPDATE outbox SET available_at = now() + interval '1 day' WHERE tenant_id = $1", tenant)
+    await world.admin(
+        "INSERT INTO api_keys (tenant_id, prefix, key_hash, name, scopes) VALUES ($1, $2, $2, $3, '{read}')",
+        tenant,
+        f"key of {word}",
+        word,
+    )
+    await world.admin("INSERT INTO synonyms VALUES ($1, $2, ARRAY[$2])", tenant, word)
+    await world.admin("INSERT INTO popular_queries VALUES ($1, '', to_jsonb($2::text), 1, 0, now())", tenant, word)
+    await world.admin("INSERT INTO erasures (tenant_id, field, subject_hash) VALUES ($1, $2, '')", tenant, word)
+    await world.admin(
+        "INSERT INTO dead_letters SELECT outbox_id, tenant_id, document_id, version, task_id, 1, $2 FROM outbox "
+        "WHERE tenant_id = $1",
+        tenant,
+        word,
+    )
+    await world.admin(
+        "INSERT INTO placements (tenant_id, new_index) VALUES ($1, $2) "
+        "ON CONFLICT (tenant_id) DO UPDATE SET new_index = excluded.new_index",
+        tenant,
+        word,
+    )
+    async with world.app.write(scope) as connection:
+        await record(connection, scope, Origin(user_agent=word), action="x", resource=word)

@@ -1,4 +1,4 @@
-"""Who may do what: keys, tokens, limits, and every operation against every kind of credential."""
+"""Keys, tokens and limits. Every operation with every kind of credential is `tests/soak/rows/authorization.py`."""
 
 import asyncio
 import base64
@@ -12,8 +12,6 @@ import jwt
 import pytest
 
 from app.errors import UnavailableError
-from app.http.app import OPERATIONS
-from app.resilience.limits import Limiter
 from app.settings import Settings
 from app.store import tenants
 from app.store.database import connect
@@ -21,60 +19,6 @@ from app.store.embedded import SUPERUSER
 from tests.app.http.conftest import Api, Caller, api_of, problem
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
-
-GUARDED = [one for one in OPERATIONS if one.right is not None]
-BODIES: dict[str, Any] = {
-    "search": {},
-    "multi_search": {"searches": [{}]},
-    "add_document": {"title": "x"},
-    "put_document": {"title": "x"},
-    "patch_document": {"title": "y"},
-    "put_synonym": {"alternatives": ["b"]},
-    "create_token": {"subject": "x"},
-    "create_key": {"scopes": ["read"]},
-}
-
-
-async def call(caller: Caller, operation: Any) -> Any:
-    path = operation.path.replace("{document_id}", str(uuid4())).replace("{task_id}", str(uuid4()))
-    path = path.replace("{word}", "tea").replace("{prefix}", "nobody")
-    more: dict[str, Any] = {}
-    if operation.name == "write_documents":
-        more = {"content": b'{"document": {"title": "x"}}'}
-    elif operation.name in BODIES:
-        more = {"json": BODIES[operation.name]}
-    elif operation.name == "suggest":
-        more = {"params": {"q": "a"}}
-    return await caller(operation.method, path, **more)
-
-
-async def test_every_operation_takes_the_scope_that_it_names_and_no_other(api: Api) -> None:
-    """The matrix: each operation with each scope, a bound token, and credentials that open nothing."""
-    admin = await api.tenant("mine", "admin")
-    by_scope = {scope: await api.key(admin.tenant_id, scope) for scope in ("read", "write", "admin")}
-    reader = by_scope["read"]
-    made = await reader(
-        "POST",
-        "/v1/tokens",
-        json={"subject": "u", "filters": [{"kind": "term", "field": "author", "values": ["ada"]}]},
-    )
-    bound = Caller(api, made.json()["token"], admin.tenant_id)
-    for operation in GUARDED:
-        api.service.limits = Limiter(None)  # so many wrong credentials would be told to wait
-        for scope, caller in by_scope.items():
-            answer = await call(caller, operation)
-            if scope == operation.right:
-                assert answer.status_code < 405, (operation.name, scope, answer.text)
-                assert answer.status_code not in (401, 403), (operation.name, scope, answer.text)
-            else:
-                problem(answer, 403, "forbidden")
-        answer = await call(bound, operation)
-        if operation.name not in ("search", "search_by_url", "multi_search", "suggest", "whoami", "create_token"):
-            problem(answer, 403, "forbidden")
-        for wrong in ("", "dsk_x", f"dsk_{'a' * 12}_{'b' * 43}", reader.credential[:-1] + "-", "a.b.c"):
-            answer = await call(Caller(api, wrong, None), operation)
-            assert problem(answer, 401, "unauthenticated")
-            assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 async def test_a_key_is_taken_in_either_header(api: Api) -> None:
