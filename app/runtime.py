@@ -35,6 +35,7 @@ from app.store import erasures, schema
 from app.store.database import Database
 from app.store.outbox import OutboxQueue
 from app.store.placements import StoredLayouts
+from app.store.writer import Writer
 from app.tenancy import internal
 from app.worker import Worker
 
@@ -51,6 +52,7 @@ class Service:
     Attributes:
         settings: What it was told.
         database: Pools of the login that answers requests.
+        writer: Writes documents.
         search: Answers queries.
         engines: What it asks: the engine of choice, then those that stand in.
         cache: What it asks before.
@@ -70,6 +72,7 @@ class Service:
 
     settings: Settings
     database: Database
+    writer: Writer
     search: SearchService
     engines: tuple[Index, ...]
     cache: Cache
@@ -139,6 +142,7 @@ async def open_service(
         service = Service(
             settings=settings,
             database=database,
+            writer=Writer(database, max_bytes=settings.max_document_bytes),
             search=search,
             engines=engines,
             cache=cache,

@@ -182,15 +182,7 @@ async def bulk(call: Call) -> Response:
             results[number] = error
     task_id: UUID | None = None
     if operations:
-        async with call.service.database.write(call.scope) as connection:
-            task_id, done = await store.apply(
-                connection,
-                call.scope,
-                call.origin,
-                [*operations.values()],
-                kind="bulk",
-                max_bytes=settings.max_document_bytes,
-            )
+        task_id, done = await _carry_out(call, [*operations.values()], "bulk")
         results |= zip(operations, done, strict=True)
     _wake(call, [one for one in results.values() if isinstance(one, Stored)])
     shown = [_result(number, results[number]) for number, _ in lines]
@@ -248,14 +240,7 @@ async def _document(call: Call) -> Document:
 async def _write(call: Call, operation: Write, *, new_only: bool = False) -> Response:
     call.scope.require(Right.WRITE)
     call.primary_only()
-    async with call.service.database.write(call.scope) as connection:
-        task_id, (result,) = await store.apply(
-            connection,
-            call.scope,
-            call.origin,
-            [operation],
-            max_bytes=call.service.settings.max_document_bytes,
-        )
+    task_id, (result,) = await _carry_out(call, [operation])
     if isinstance(result, ApiError):
         if new_only and result.status == 409:
             raise PreconditionFailedError(result.what, why="If-None-Match asks for a new one")
@@ -266,6 +251,11 @@ async def _write(call: Call, operation: Write, *, new_only: bool = False) -> Res
         headers["location"] = f"/v1/tasks/{task_id}"
     accepted = Accepted(result.document_id, result.version, result.effect, task_id)
     return answer(accepted, 202 if task_id else 200, headers)
+
+
+async def _carry_out(call: Call, operations: Sequence[Write], kind: str = "write") -> store.Outcome:
+    request = store.Request(scope=call.scope, origin=call.origin, operations=operations, kind=kind)
+    return await call.service.writer.write(request)
 
 
 def _wake(call: Call, results: Sequence[Stored]) -> None:

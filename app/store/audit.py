@@ -8,7 +8,7 @@ cannot be seen.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -38,6 +38,25 @@ class Origin:
     address: str = ""
     user_agent: str = ""
     correlation_id: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a row of the trail tells of.
+
+    Attributes:
+        scope: Who did it, for which tenant.
+        origin: From where.
+        action: What was done.
+        resource: To what.
+        detail: And how.
+    """
+
+    scope: Scope
+    origin: Origin
+    action: str
+    resource: str
+    detail: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,32 +93,40 @@ async def record(
 
     The writers of one tenant come one after the other from here to the end of their transactions.
     """
-    await lock(connection, scope.tenant_id)
+    await record_all(connection, [Entry(scope, origin, action, resource, detail or {})])
+
+
+async def record_all(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Adds rows of one tenant, in this order and at once, in the transaction of what they tell of."""
+    tenant_id = entries[0].scope.tenant_id
+    await lock(connection, tenant_id)
     last = await connection.fetchrow(
-        "SELECT seq, hash FROM audit WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1", scope.tenant_id
+        "SELECT seq, hash FROM audit WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1", tenant_id
     )
-    seq, previous = (last["seq"] + 1, last["hash"]) if last else (1, START)
-    row = {
-        "tenant_id": scope.tenant_id,
-        "seq": seq,
-        "at": datetime.now(UTC),
-        "actor": scope.actor,
-        "action": action,
-        "resource": resource,
-        "address": origin.address,
-        "user_agent": origin.user_agent[:MAX_AGENT].replace("\0", ""),
-        "correlation_id": origin.correlation_id,
-        "detail": dict(detail or {}),
-    }
-    await connection.execute(
+    seq, previous = (last["seq"], last["hash"]) if last else (0, START)
+    rows = []
+    for entry in entries:
+        seq += 1
+        row = {
+            "tenant_id": tenant_id,
+            "seq": seq,
+            "at": datetime.now(UTC),
+            "actor": entry.scope.actor,
+            "action": entry.action,
+            "resource": entry.resource,
+            "address": entry.origin.address,
+            "user_agent": entry.origin.user_agent[:MAX_AGENT].replace("\0", ""),
+            "correlation_id": entry.origin.correlation_id,
+            "detail": dict(entry.detail),
+        }
+        rows.append((*row.values(), previous, previous := digest(previous, row)))
+    await connection.executemany(
         """
         INSERT INTO audit (tenant_id, seq, at, actor, action, resource, address, user_agent, correlation_id, detail,
                            previous, hash)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         """,
-        *row.values(),
-        previous,
-        digest(previous, row),
+        rows,
     )
 
 

@@ -7,7 +7,7 @@ One function writes, a single document as well as ten thousand: `apply`. Writers
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -18,12 +18,20 @@ from msgspec import Struct
 
 from app import document as documents
 from app.document import Document
-from app.errors import ApiError, ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError
+from app.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
+)
 from app.index.model import Entry
 from app.store import audit, outbox, tasks
 from app.store.audit import Origin
 from app.store.database import Connection
 from app.tenancy import Right, Scope
+from app.trace import tracing
 
 Kind = Literal["create", "put", "patch", "delete"]
 
@@ -158,6 +166,29 @@ _BURIED: Final = Document(title="", published_at=datetime(1970, 1, 1, tzinfo=UTC
 """What is kept of a deleted document beside its id and version: nothing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Operations that somebody asks for together.
+
+    Attributes:
+        scope: Who writes, and for which tenant.
+        origin: From where.
+        operations: What to do, in this order.
+        kind: What its task calls itself.
+        trace: The trace that it is part of.
+    """
+
+    scope: Scope
+    origin: Origin
+    operations: Sequence[Operation]
+    kind: str = "write"
+    trace: str = field(default_factory=tracing.carry)
+
+
+Outcome = tuple[UUID | None, list[Stored | ApiError]]
+"""The task that ends when all is in the index (None if nothing has changed), and a result per operation."""
+
+
 async def apply(
     connection: Connection,
     scope: Scope,
@@ -166,7 +197,7 @@ async def apply(
     *,
     kind: str = "write",
     max_bytes: int = 2**20,
-) -> tuple[UUID | None, list[Stored | ApiError]]:
+) -> Outcome:
     """Carries out operations, each for itself: one that cannot be done leaves the others alone.
 
     Args:
@@ -177,29 +208,56 @@ async def apply(
         kind: What the task calls itself.
         max_bytes: The largest document, bytes, for what a patch makes of one.
 
-    Returns:
-        The task that ends when all is in the index (None if nothing has changed), and a result per operation.
-
     Raises:
         ForbiddenError: The scope may not write.
     """
-    scope.require(Right.WRITE)
-    await audit.lock(connection, scope.tenant_id)
-    plan = _Plan(scope.tenant_id, max_bytes)
-    await plan.look(connection, operations)
-    results = [plan.decide(operation) for operation in operations]
-    changed = [one for one in results if isinstance(one, Stored) and one.changed]
-    written = [(one.document_id, one.version) for one in changed]
-    if not written:
-        return None, results
-    await plan.write(connection)
-    task_id = uuid4()
-    await tasks.create(connection, scope.tenant_id, task_id, kind=kind, total=len(written))
-    await outbox.enqueue(connection, scope.tenant_id, task_id, written)
-    done = [[str(one.document_id), one.version, one.effect] for one in changed]
-    resource = f"document/{written[0][0]}" if len(written) == 1 else f"task/{task_id}"
-    await audit.record(connection, scope, origin, action=kind, resource=resource, detail={"documents": done})
-    return task_id, results
+    request = Request(scope=scope, origin=origin, operations=operations, kind=kind)
+    (outcome,) = await apply_all(connection, [request], max_bytes=max_bytes)
+    return outcome
+
+
+async def apply_all(connection: Connection, requests: Sequence[Request], *, max_bytes: int = 2**20) -> list[Outcome]:
+    """Carries out requests of one tenant in their order, each with a task and a row of the audit trail of its own.
+
+    Args:
+        connection: A transaction on the primary that sees the tenant. All is written when it commits, or nothing.
+        requests: What is asked for. No two name the same document.
+        max_bytes: The largest document, bytes, for what a patch makes of one.
+
+    Raises:
+        ForbiddenError: A scope may not write.
+    """
+    tenant_id = requests[0].scope.tenant_id
+    for request in requests:
+        request.scope.require(Right.WRITE)
+        if request.scope.tenant_id != tenant_id:
+            raise ForbiddenError("a transaction was to write for two tenants", why="each sees one alone")
+    await audit.lock(connection, tenant_id)
+    plan = _Plan(tenant_id, max_bytes)
+    await plan.look(connection, [one for request in requests for one in request.operations])
+    outcomes: list[Outcome] = []
+    done: list[tasks.New] = []
+    written: list[outbox.New] = []
+    rows: list[audit.Entry] = []
+    for request in requests:
+        results = [plan.decide(operation) for operation in request.operations]
+        changed = [one for one in results if isinstance(one, Stored) and one.changed]
+        if not changed:
+            outcomes.append((None, results))
+            continue
+        task_id = uuid4()
+        outcomes.append((task_id, results))
+        done.append(tasks.New(task_id, request.kind, len(changed)))
+        written += [outbox.New(task_id, one.document_id, one.version, request.trace) for one in changed]
+        resource = f"document/{changed[0].document_id}" if len(changed) == 1 else f"task/{task_id}"
+        detail = {"documents": [[str(one.document_id), one.version, one.effect] for one in changed]}
+        rows.append(audit.Entry(request.scope, request.origin, request.kind, resource, detail))
+    if written:
+        await plan.write(connection)
+        await tasks.create_all(connection, tenant_id, done)
+        await outbox.enqueue(connection, tenant_id, written)
+        await audit.record_all(connection, rows)
+    return outcomes
 
 
 class _Plan:

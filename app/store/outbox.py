@@ -17,7 +17,6 @@ from app.index.model import Health
 from app.queue.model import Batch, Claim, Depth
 from app.store import tasks
 from app.store.database import Connection, Database
-from app.trace import tracing
 
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
@@ -29,25 +28,42 @@ OUTAGE_DELAY: Final = 5.0
 _NIL: Final = UUID(int=0)
 
 
-async def enqueue(connection: Connection, tenant_id: UUID, task_id: UUID, written: Sequence[tuple[UUID, int]]) -> None:
+@dataclass(frozen=True)
+class New:
+    """A row that is added.
+
+    Attributes:
+        task_id: What waits for the document.
+        document_id: The document.
+        version: Its version.
+        trace: The trace that the index work continues; empty if there is none.
+    """
+
+    task_id: UUID
+    document_id: UUID
+    version: int
+    trace: str
+
+
+async def enqueue(connection: Connection, tenant_id: UUID, written: Sequence[New]) -> None:
     """Adds rows, in the transaction that writes the documents.
 
     Args:
         connection: The transaction.
         tenant_id: Whose documents.
-        task_id: What waits for them.
-        written: Each document and its version.
+        written: The rows.
     """
     await connection.execute(
         """
-        INSERT INTO outbox (tenant_id, document_id, version, task_id, trace)
-        SELECT $1, document_id, version, $2, $5 FROM unnest($3::uuid[], $4::bigint[]) AS written (document_id, version)
+        INSERT INTO outbox (tenant_id, task_id, document_id, version, trace)
+        SELECT $1, task_id, document_id, version, trace
+        FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[]) AS written (task_id, document_id, version, trace)
         """,
         tenant_id,
-        task_id,
-        [document_id for document_id, _ in written],
-        [version for _, version in written],
-        tracing.carry(),
+        [one.task_id for one in written],
+        [one.document_id for one in written],
+        [one.version for one in written],
+        [one.trace for one in written],
     )
 
 

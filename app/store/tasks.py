@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -59,10 +60,37 @@ class Task(Struct, frozen=True):
 _COLUMNS: Final = "task_id, kind, state, total, done, failed, errors, created_at, started_at, finished_at"
 
 
+@dataclass(frozen=True)
+class New:
+    """A task that is made.
+
+    Attributes:
+        task_id: Its id.
+        kind: What it does.
+        total: Documents that it is about.
+    """
+
+    task_id: UUID
+    kind: str
+    total: int
+
+
 async def create(connection: Connection, tenant_id: UUID, task_id: UUID, *, kind: str, total: int) -> None:
     """Makes a task in the transaction of what it is about."""
+    await create_all(connection, tenant_id, [New(task_id, kind, total)])
+
+
+async def create_all(connection: Connection, tenant_id: UUID, new: Sequence[New]) -> None:
+    """Makes tasks in the transaction of what they are about."""
     await connection.execute(
-        "INSERT INTO tasks (tenant_id, task_id, kind, total) VALUES ($1, $2, $3, $4)", tenant_id, task_id, kind, total
+        """
+        INSERT INTO tasks (tenant_id, task_id, kind, total)
+        SELECT $1, task_id, kind, total FROM unnest($2::uuid[], $3::text[], $4::int[]) AS new (task_id, kind, total)
+        """,
+        tenant_id,
+        [one.task_id for one in new],
+        [one.kind for one in new],
+        [one.total for one in new],
     )
 
 
@@ -112,33 +140,41 @@ async def count(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]
     for claim in claims:
         documents.setdefault(claim.task_id, []).append(claim.document_id)
     # In order, so that two who count the same tasks do not wait for each other.
-    for task_id in sorted(documents):
-        found = documents[task_id]
-        errors = [{"document_id": str(one), "reason": reason} for one in found[:MAX_ERRORS]] if reason else []
-        await connection.execute(
-            f"""
-            UPDATE tasks SET
-                done = done + $3,
-                failed = failed + $4,
-                errors = CASE WHEN jsonb_array_length(errors) < {MAX_ERRORS} THEN errors || $5::jsonb ELSE errors END,
-                started_at = coalesce(started_at, now()),
-                state = CASE
-                    WHEN state = 'canceled' THEN state
-                    WHEN done + failed + $3 + $4 < total THEN 'processing'
-                    WHEN failed + $4 > 0 THEN 'failed'
-                    ELSE 'succeeded' END,
-                finished_at = CASE
-                    WHEN state = 'canceled' THEN finished_at
-                    WHEN done + failed + $3 + $4 < total THEN NULL
-                    ELSE now() END
-            WHERE tenant_id = $1 AND task_id = $2
-            """,
-            tenant_id,
-            task_id,
-            0 if reason else len(found),
-            len(found) if reason else 0,
-            errors,
-        )
+    ids = sorted(documents)
+    await connection.fetch(
+        "SELECT FROM tasks WHERE tenant_id = $1 AND task_id = ANY($2) ORDER BY task_id FOR UPDATE", tenant_id, ids
+    )
+    errors = {
+        str(task_id): [{"document_id": str(one), "reason": reason} for one in documents[task_id][:MAX_ERRORS]]
+        for task_id in ids
+        if reason
+    }
+    await connection.execute(
+        f"""
+        UPDATE tasks SET
+            done = done + good,
+            failed = failed + bad,
+            errors = errors || CASE WHEN jsonb_array_length(errors) < {MAX_ERRORS}
+                               THEN coalesce($5::jsonb -> id::text, '[]') ELSE '[]' END,
+            started_at = coalesce(started_at, now()),
+            state = CASE
+                WHEN state = 'canceled' THEN state
+                WHEN done + failed + good + bad < total THEN 'processing'
+                WHEN failed + bad > 0 THEN 'failed'
+                ELSE 'succeeded' END,
+            finished_at = CASE
+                WHEN state = 'canceled' THEN finished_at
+                WHEN done + failed + good + bad < total THEN NULL
+                ELSE now() END
+        FROM unnest($2::uuid[], $3::int[], $4::int[]) AS counted (id, good, bad)
+        WHERE tenant_id = $1 AND task_id = id
+        """,
+        tenant_id,
+        ids,
+        [0 if reason else len(documents[task_id]) for task_id in ids],
+        [len(documents[task_id]) if reason else 0 for task_id in ids],
+        errors,
+    )
 
 
 def _task(row: Any) -> Task:

@@ -1,232 +1,108 @@
-"""`make bench`: what docsearch costs on top of the engine itself, measured in one run. It judges nothing.
+"""`make bench`: the platform against the engine's floor, and the search API against OpenSearch's. It judges nothing.
 
-The floor is the engine with as many resources of a provider that does nothing, on the same state service, in the same
-run.
+Each table is shown as soon as it is measured. Nothing is written into the repository.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
-from ipaddress import IPv4Network
-from pathlib import Path
+import os
+import platform
+import random
+from datetime import UTC, datetime
 from typing import Any
 
-import pulumi.automation as auto
 from rich.console import Console
 
-from infra import clouds, engine, report
-from infra.deploy import Deployment, EngineCommand
-from infra.local import daemon
-from infra.local.processes import port_is_free
-from infra.program import PROJECT, read_config
-from stacks.config import StackConfig
-from stacks.offers import REGIONS
-from tests.bench import cost, floor, policies
+from infra import report
+from tests.bench import api, region
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-STEPS = ("preview", "up", "no-op up", "destroy")
 
+PARTS = ("platform", "indexing", "singles", "misses", "searches", "curve")
 
-class Floor:
-    """A stack of things that cost nothing, as a `Deployment` of them."""
-
-    def __init__(self, count: int, cloud: clouds.Cloud, found: engine.Engine) -> None:
-        options = auto.LocalWorkspaceOptions(
-            work_dir=str(cloud.work_dir), env_vars=dict(cloud.env), pulumi_command=EngineCommand(found)
-        )
-        self._stack = auto.create_or_select_stack(
-            f"floor-{count}", project_name="docsearch", program=partial(floor.program, count), opts=options
-        )
-
-    def step(self, name: str) -> None:
-        """Do one of `STEPS`."""
-        work: dict[str, Callable[..., Any]] = {
-            "preview": self._stack.preview,
-            "up": self._stack.up,
-            "no-op up": self._stack.up,
-            "destroy": self._stack.destroy,
-        }
-        # The same callback as a deployment's: reading the engine's events is part of both.
-        work[name](on_event=lambda event: None, color="never", suppress_progress=True)
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds that the work takes."""
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
-
-
-def region_steps(subject: Deployment, unlocked: Deployment) -> dict[str, float]:
-    """Seconds of each step for a real region."""
-    times = {
-        "preview": timed(subject.preview),
-        "up": timed(subject.up),
-        "no-op up": timed(subject.up),
-    }
-    unlocked.up()
-    times["destroy"] = timed(unlocked.destroy)
-    return times
-
-
-def floor_steps(subject: Floor) -> dict[str, float]:
-    """Seconds of each step for the floor."""
-    return {name: timed(partial(subject.step, name)) for name in STEPS}
-
-
-def regions(count: int) -> dict[str, StackConfig]:
-    """prod, and as many standbys of it as make so many regions in all, each in a region of its own at dr's size."""
-    prod, dr = read_config("prod"), read_config("dr")
-    wanted = {dr.database.primary.instance_class, dr.database.replicas.instance_class}
-    others = [
-        (name, offer)
-        for name, offer in REGIONS.items()
-        if name not in {prod.region, dr.region} and len(offer.zones) >= 3 and wanted <= set(offer.db_classes)
-    ]
-    made = {"prod": prod, "dr": dr}
-    for index, (name, offer) in enumerate(others[: max(0, count - 2)], start=2):
-        network = dr.network.model_copy(
-            update={"cidr": IPv4Network(f"10.{index}.0.0/16"), "zones": tuple(offer.zones[:3])}
-        )
-        made[f"bench-{index}"] = dr.model_copy(update={"region": name, "network": network, "failover": False})
-    return dict(list(made.items())[:count])
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    return next(port for port in range(23500, 24500) if port_is_free(port))
+EXAMPLES = """
+examples:
+  python -m tests.bench                                        everything
+  python -m tests.bench --parts platform                       what docsearch costs on top of the engine
+  python -m tests.bench --parts searches --rates 1000,1500     searches alone, at two rates
+  python -m tests.bench --parts indexing,searches --documents 1000000 --rates 200
+  python -m tests.bench --parts misses --seed 7 --json         the same again, for a program
+"""
 
 
 def main() -> None:
     """Run the benchmarks that are asked for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--runs", type=int, default=1, help="how often the region and the floor take turns")
-    parser.add_argument("--regions", type=int, default=8, help="growth: up to this many regions (0 skips)")
-    parser.add_argument("--resources", default="200,400,600,1000", help="growth: floor stacks of these sizes")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--parts", type=_words, default=[*PARTS], help=f"by commas: {', '.join(PARTS)}; by default all")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the API's load")
+    group = parser.add_argument_group("platform")
+    group.add_argument("--runs", type=int, default=1, help="how often the region and the floor take turns")
+    group.add_argument("--regions", type=int, default=8, help="growth: up to this many regions (0 skips)")
+    group.add_argument("--resources", default="200,400,600,1000", help="growth: floor stacks of these sizes")
+    group = parser.add_argument_group("search API")
+    group.add_argument("--documents", type=int, default=20_000, help="documents of the tenant (20000)")
+    group.add_argument("--singles", type=int, default=4_000, help="documents that are written one by one (4000)")
+    group.add_argument("--queries", type=int, default=400, help="misses that are asked one after the other (400)")
+    group.add_argument("--rates", type=_numbers, default=[250, 500, 1000, 1500], help="searches/s (250,500,1000,1500)")
+    group.add_argument("--seconds", type=float, default=15.0, help="of each run of searches (15)")
+    group.add_argument("--zipf", type=_numbers, default=[0.6, 0.8, 1.0, 1.2, 1.4], help="exponents (0.6,...,1.4)")
     args = parser.parse_args()
+    if unknown := {*args.parts} - {*PARTS}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     results: dict[str, list[dict[str, Any]]] = {}
 
     def show(title: str, rows: list[dict[str, Any]]) -> None:
         """Each as soon as it is measured: a long run that is broken off has shown something."""
         results[title] = rows
         if not args.json:
+            titles = list(dict.fromkeys(name for row in rows for name in row))
             out.print(f"\n[bold]{title}[/]")
-            out.print(report.rows_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
+            out.print(report.rows_table(titles, [[str(row.get(name, "")) for name in titles] for row in rows]))
 
-    with ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docsearch-bench-")))
-        found = engine.ensure_engine(err.print)
-        config = read_config("prod")
-        cloud = clouds.local(config.account_id, root=root, tell=err.print)
-        stack.callback(daemon.stop, root)
-        port = free_port()
-        child = subprocess.Popen([sys.executable, "-m", "tests.bench.floor", str(port)], cwd=PROJECT)
-        stack.callback(child.kill)
-        providers = f"{cloud.env['PULUMI_DEBUG_PROVIDERS']},floor:{port}"
-        cloud = clouds.Cloud(
-            cloud.name, cloud.work_dir, {**cloud.env, "PULUMI_DEBUG_PROVIDERS": providers}, cloud.aws_url
+    show("machine", [_machine(args.seed)])
+    if "platform" in args.parts:
+        region.run(args.runs, args.regions, [int(size) for size in _numbers(args.resources)], show)
+    if parts := {*args.parts} - {"platform"}:
+        sizes = api.Sizes(
+            documents=args.documents,
+            rates=args.rates,
+            seconds=args.seconds,
+            exponents=args.zipf,
+            singles=args.singles,
+            queries=args.queries,
+            seed=args.seed,
         )
-        steps = against_floor(config, cloud, found, args.runs)
-        show("region against floor", steps)
-        show("memory, MB", memory(root))
-        show("preview with the policy pack", policies.preview(root, max(3, args.runs)))
-        show("growth of the rules by resources", policies.rules())
-        preview = next(row for row in steps if row["step"] == "preview")
-        show("growth of the estimate", cost.estimates(float(preview["region, s"]) / preview["resources"] * 1e3))
-        if args.regions:
-            show("growth by regions", by_regions(cloud, found, args.regions))
-        if args.resources:
-            sizes = [int(size) for size in args.resources.split(",")]
-            show("growth by resources in one stack (floor)", by_resources(cloud, found, sizes))
+        api.run(parts, sizes, show, err.print)
+        show("machine, afterwards", [_machine(args.seed)])
     if args.json:
         out.print_json(json.dumps(results))
 
 
-def against_floor(config: StackConfig, cloud: clouds.Cloud, found: engine.Engine, runs: int) -> list[dict[str, Any]]:
-    """prod and the floor in turn, so that both see the same machine."""
-    locked = Deployment("prod", config, cloud, found)
-    unlocked = Deployment("prod", config.model_copy(update={"locked": False}), cloud, found)
-    count = sum(not change.type.startswith("pulumi:pulumi:Stack") for change in locked.preview().changes)
-    Floor(10, cloud, found).step("preview")
-    pairs = []
-    for run in range(runs):
-        err.print(f"region and floor of {count} resources, run {run + 1} of {runs}")
-        pairs.append((region_steps(locked, unlocked), floor_steps(Floor(count, cloud, found))))
-    return [
-        {
-            "step": step,
-            "resources": count,
-            "region, s": f"{statistics.median(ours[step] for ours, _ in pairs):.1f}",
-            "floor, s": f"{statistics.median(theirs[step] for _, theirs in pairs):.1f}",
-            "ratio": f"{statistics.median(ours[step] / theirs[step] for ours, theirs in pairs):.2f}",
-        }
-        for step in STEPS
-    ]
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def by_regions(cloud: clouds.Cloud, found: engine.Engine, most: int) -> list[dict[str, Any]]:
-    """One region after the other into one cloud: does a resource of the last take longer than one of the first?"""
-    rows: list[dict[str, Any]] = []
-    total, resources = 0.0, 0
-    for index, (name, config) in enumerate(regions(most).items(), start=1):
-        err.print(f"region {index} of {most}: {config.region}")
-        outcome = Deployment(name, config, cloud, found).up()
-        total += outcome.seconds
-        resources += len(outcome.plan.changes)
-        each = total / resources * 1e3
-        first = float(rows[0]["ms each"]) if rows else each
-        rows.append(
-            {
-                "regions": index,
-                "resources": resources,
-                "total, s": f"{total:.1f}",
-                "ms each": f"{each:.1f}",
-                "against linear": f"{each / first:.2f}",
-            }
-        )
-    return rows
+def _numbers(text: str) -> list[float]:
+    return [float(word) for word in _words(text)]
 
 
-def by_resources(cloud: clouds.Cloud, found: engine.Engine, sizes: list[int]) -> list[dict[str, Any]]:
-    """How `up` grows with the resources of one stack."""
-    rows: list[dict[str, Any]] = []
-    for size in sizes:
-        err.print(f"floor of {size} resources")
-        seconds = timed(partial(Floor(size, cloud, found).step, "up"))
-        each = seconds / size * 1e3
-        first = float(rows[0]["ms each"]) if rows else each
-        rows.append(
-            {
-                "resources": size,
-                "up, s": f"{seconds:.1f}",
-                "ms each": f"{each:.1f}",
-                "against linear": f"{each / first:.2f}",
-            }
-        )
-    return rows
-
-
-def memory(root: Path) -> list[dict[str, Any]]:
-    """Peak of the engine (largest child), and what the local cloud's processes hold now."""
-    rows: list[dict[str, Any]] = [
-        {"process": "program", "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024},
-        {"process": "engine", "MB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024},
-    ]
-    return rows + [
-        {"process": process.name, "MB": round(process.memory_mb)} for process in daemon.status(root).processes
-    ]
+def _machine(seed: int) -> dict[str, Any]:
+    return {
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "cores": os.cpu_count(),
+        "load average": " ".join(f"{one:.1f}" for one in os.getloadavg()),
+        "Python": platform.python_version(),
+        "seed": seed,
+    }
 
 
 if __name__ == "__main__":

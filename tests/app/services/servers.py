@@ -143,6 +143,9 @@ class OpenSearch(Server):
     """OpenSearch, one node."""
 
     name = "OpenSearch"
+    heap = "512m"
+    # Quick to start rather than quick in the long run: a test is over before an optimizing compiler pays.
+    compiler: Sequence[str] = ("-XX:TieredStopAtLevel=1",)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -150,7 +153,7 @@ class OpenSearch(Server):
         self._transport = free_port()
 
     def command(self) -> Sequence[str | Path]:
-        """One node with a heap of 512 MiB."""
+        """One node."""
         jars = machine.opensearch_jars()
         settings = self.folder / "config"
         settings.mkdir(exist_ok=True)
@@ -172,15 +175,15 @@ class OpenSearch(Server):
             "appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n\n"
             "rootLogger.level = warn\nrootLogger.appenderRef.console.ref = console\n"
         )
-        # Quick to start rather than quick in the long run: a test is over before an optimizing compiler pays.
-        fast: list[str | Path] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        fast = ["-XX:+UseSerialGC", *self.compiler]
         runner = "org.codelibs.opensearch.runner.OpenSearchRunner"
         arguments: list[str | Path] = ["-basePath", self.folder, "-confPath", settings, "-clusterName", "docsearch"]
         arguments += ["-numOfNode", "1"]
-        heap = ["-Xms512m", "-Xmx512m", "--enable-native-access=ALL-UNNAMED", "-Djava.locale.providers=CLDR,SPI"]
+        heap = [f"-Xms{self.heap}", f"-Xmx{self.heap}"]
+        quiet = ["--enable-native-access=ALL-UNNAMED", "-Djava.locale.providers=CLDR,SPI"]
         # The node listens at the first free port behind the one that is named.
         where = ["-baseHttpPort", str(self.port - 1)]
-        return [machine.java(), *heap, *fast, "-cp", f"{jars}/*", runner, *arguments, *where]
+        return [machine.java(), *heap, *quiet, *fast, "-cp", f"{jars}/*", runner, *arguments, *where]
 
     def answers(self) -> bool:
         """Whether all primaries are there."""

@@ -1,0 +1,294 @@
+"""The search API under load: what it answers in a second, and how long each answer takes, against floors of one run."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import msgspec
+import orjson
+
+from app.document import Document
+from app.index.placement import Place, layout_of
+from app.index.model import Entry, Write
+from app.index.opensearch_query import document, search_body
+from app.search import parse
+from app.search.parse import Bounds
+from app.tenancy import internal
+from tests.app.services.server import DeadError
+from tests.bench.load import Corpus, percentile, query
+from tests.bench.plant import Plant
+from tests.bench.wire import Wire, request
+
+Row = dict[str, Any]
+Show = Callable[[str, list[Row]], None]
+
+HIT_SHARE = 0.7
+"""Of searches (requirement, section 5)."""
+
+BULK_LINES = 500
+CLIENTS = 4
+FLOOR = "docsearch-floor-000001"
+
+
+class Sizes(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        documents: Documents of the tenant.
+        rates: Searches per second, one run each.
+        seconds: How long each run takes.
+        exponents: Of Zipf's law, for the curve of hits.
+        singles: Documents that are written one by one.
+        queries: Queries that are asked one after the other, of the API and of OpenSearch.
+        seed: Of everything that is left to chance.
+    """
+
+    documents: int
+    rates: list[float]
+    seconds: float
+    exponents: list[float]
+    singles: int
+    queries: int
+    seed: int
+
+
+def run(parts: set[str], sizes: Sizes, show: Show, tell: Callable[[str], None]) -> None:
+    """Measures some parts, in their order: the documents that are written first are those that are searched."""
+    plant = Plant(tell)
+    try:
+        plant.start()
+        show("API: indexing", asyncio.run(indexing(plant, sizes, tell)))
+        if "singles" in parts:
+            show("API: documents one by one", asyncio.run(singles(plant, sizes, tell)))
+        if "misses" in parts:
+            show("API: misses against OpenSearch", asyncio.run(misses(plant, sizes, tell)))
+        if "searches" in parts:
+            show("API: searches, open loop", searches(plant, sizes, tell))
+        if "curve" in parts:
+            show("API: hits by Zipf's exponent", curve(plant, sizes, tell))
+        show("API: memory, MB", [_memory(plant)])
+    finally:
+        plant.stop()
+
+
+async def indexing(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+    """Documents from POST to being searchable, and the same ones by `_bulk` into the same OpenSearch."""
+    tell(f"indexing {sizes.documents:,} documents")
+    made = [*Corpus(sizes.seed).documents(sizes.documents)]
+    chunks = [made[at : at + BULK_LINES] for at in range(0, len(made), BULK_LINES)]
+    await _refresh_each_second(plant)
+    began = time.perf_counter()
+    lines = (b"\n".join(orjson.dumps({"document": one}) for one in chunk) for chunk in chunks)
+    sent = (request("POST", "/v1/documents/bulk", body, plant.key, "application/x-ndjson") for body in lines)
+    await _all(plant.api.port, sent, 202)
+    taken = time.perf_counter() - began
+    await _until_counted(plant, layout_of(Place(), UUID(int=0)).alias, sizes.documents)
+    ours = time.perf_counter() - began
+    tell("the same by _bulk")
+    await _json(plant, "PUT", f"/{FLOOR}", {"settings": {"number_of_shards": 3, "refresh_interval": "1s"}})
+    raw = [request("POST", "/_bulk", _bulk(chunk), media="application/x-ndjson") for chunk in chunks]
+    began = time.perf_counter()
+    await _all(plant.opensearch.port, iter(raw), 200)
+    await _until_counted(plant, FLOOR, sizes.documents)
+    floor = time.perf_counter() - began
+    await _json(plant, "DELETE", f"/{FLOOR}")
+    count = sizes.documents
+    return [
+        {
+            "documents": count,
+            "accepted/s": f"{count / taken:,.0f}",
+            "searchable/s": f"{count / ours:,.0f}",
+            "raw _bulk/s": f"{count / floor:,.0f}",
+            "ratio": f"{floor / ours:.2f}",
+            "docs per bulk": BULK_LINES,
+            "clients": CLIENTS,
+        }
+    ]
+
+
+async def singles(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+    """Documents that one tenant writes one by one, over more and more connections."""
+    rows: list[Row] = []
+    first = sizes.documents
+    for clients in (1, 8, 64):
+        tell(f"documents one by one over {clients} connections")
+        count = max(50, sizes.singles * clients // 64)
+        made = Corpus(sizes.seed).documents(count, first)
+        first += count
+        sent = [request("POST", "/v1/documents", orjson.dumps(one), plant.key) for one in made]
+        began = time.perf_counter()
+        times = sorted(await _all(plant.api.port, iter(sent), 202, clients))
+        rows.append({"connections": clients, "writes/s": f"{count / (time.perf_counter() - began):,.0f}"} | _ms(times))
+    return rows
+
+
+async def misses(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+    """Queries that nobody has asked, of the API and straight of OpenSearch in turn, one after the other."""
+    tell(f"{sizes.queries} misses against OpenSearch")
+    tenant_id = UUID(
+        json.loads((await Wire(plant.api.port).send(request("GET", "/v1/me", key=plant.key)))[1])["tenant_id"]
+    )
+    scope, layout = internal(tenant_id, "bench"), layout_of(Place(), tenant_id)
+    path = f"/{layout.alias}/_search?allow_partial_search_results=false&routing={layout.routing}"
+    bounds = Bounds(plant.settings.max_page, plant.settings.max_clauses, plant.settings.max_depth)
+    wires = Wire(plant.api.port), Wire(plant.opensearch.port)
+    times: tuple[list[float], list[float]] = [], []
+    warm = sizes.queries // 4
+    for number in range(warm + sizes.queries):
+        asked = orjson.dumps(query(number, sizes.seed + 1))
+        compiled = search_body(scope.query(parse.to_query(parse.decode(asked), bounds)), {})
+        both = request("POST", "/v1/search", asked, plant.key), request("POST", path, orjson.dumps(compiled))
+        # In turn, so that what the first one has warmed up helps both alike.
+        for which in (0, 1) if number % 2 else (1, 0):
+            began = time.perf_counter()
+            status, body = await wires[which].send(both[which])
+            took = time.perf_counter() - began
+            if status != 200 or (which == 0 and b'"level":"opensearch"' not in body):
+                raise DeadError(f"no answer of OpenSearch: {status} {body[-300:]!r}")
+            if number >= warm:
+                times[which].append(took)
+    ours, floor = sorted(times[0]), sorted(times[1])
+    rows: list[Row] = [{"asked": "API"} | _ms(ours), {"asked": "OpenSearch"} | _ms(floor)]
+    shares = {"p50, ms": 0.5, "p95, ms": 0.95, "p99, ms": 0.99}
+    ratios = {name: f"{percentile(ours, share) / percentile(floor, share):.2f}" for name, share in shares.items()}
+    return [*rows, {"asked": "ratio", **ratios}]
+
+
+def searches(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+    """Known queries by Zipf's law, and among them fresh ones that have to be misses."""
+    rows: list[Row] = []
+    plant.drive(rate=0.0, known=1000, salt=sizes.seed + 2, connections=4)
+    for number, (rate, hits) in enumerate(itertools.product(sizes.rates, (HIT_SHARE, 1.0))):
+        tell(f"{rate:g} searches/s, {hits:.0%} hits")
+        # Another seed, and so other fresh queries: those of the run before are hits by now.
+        found = plant.drive(
+            rate=rate, seconds=sizes.seconds, fresh=1 - hits, salt=sizes.seed + 2, seed=sizes.seed + number,
+            first_fresh=10**6 * (number + 1),
+        )  # fmt: skip
+        rows += _searched(f"{rate:g}/s, {hits:.0%} hits", found)
+    return rows
+
+
+def curve(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+    """How many searches are hits, from an empty cache, by how unevenly queries are asked."""
+    rows = []
+    for number, s in enumerate(sizes.exponents):
+        tell(f"hits at an exponent of {s:g}")
+        found = plant.drive(
+            rate=min(sizes.rates), seconds=sizes.seconds, s=s, known=100_000, salt=sizes.seed + 10 + number,
+            seed=sizes.seed,
+        )  # fmt: skip
+        levels = found["levels"]
+        hits = sum(its["count"] for name, its in levels.items() if name.split()[0] in ("memory", "redis"))
+        sent = found["sent"]
+        rows.append(
+            {
+                "s": s,
+                "searches": sent,
+                "different": found["distinct"],
+                "hits": f"{hits / sent:.1%}",
+                "at best": f"{1 - found['distinct'] / sent:.1%}",
+                "failed": sum(found["failed"].values()),
+            }
+        )
+    return rows
+
+
+def _searched(name: str, found: Row) -> Iterator[Row]:
+    answered = found["all"]["count"]
+    for level, its in {"all": found["all"], **found["levels"]}.items():
+        whole = level == "all"
+        yield {
+            "load": name if whole else "",
+            "served by": level,
+            "answers": its["count"],
+            "answers/s": f"{its['count'] / found['elapsed']:,.0f}",
+            **{f"{at}, ms": f"{its[at] * 1e3:.1f}" for at in ("p50", "p95", "p99")},
+            "failed": sum(found["failed"].values()) if whole else "",
+            "per core/s": f"{answered / found['api_cpu']:,.0f}" if whole and found["api_cpu"] else "",
+            "API, MB": f"{found['api_mb'][0]:.0f}" if whole else "",
+            "driver late p99, ms": f"{found['driver_lag_p99'] * 1e3:.1f}" if whole else "",
+        }
+
+
+def _memory(plant: Plant) -> Row:
+    (api, api_most), (worker, worker_most) = plant.api.memory, plant.worker.memory
+    return {
+        "API": f"{api:.0f}",
+        "API at most": f"{api_most:.0f}",
+        "worker": f"{worker:.0f}",
+        "worker at most": f"{worker_most:.0f}",
+    }
+
+
+def _ms(times: list[float]) -> Row:
+    return {f"{name}, ms": f"{percentile(times, share) * 1e3:.1f}" for name, share in _SHARES.items()}
+
+
+_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+async def _all(port: int, sent: Iterator[bytes], expected: int, clients: int = CLIENTS) -> list[float]:
+    """Sends requests over some connections, each as soon as the one before is answered, and says how long each took."""
+    times: list[float] = []
+
+    async def client() -> None:
+        wire = Wire(port)
+        for one in sent:
+            began = time.perf_counter()
+            status, body = await wire.send(one)
+            times.append(time.perf_counter() - began)
+            if status != expected:
+                raise DeadError(f"HTTP {status}: {body[:300]!r}")
+        wire.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(client())
+    return times
+
+
+def _bulk(chunk: list[dict[str, object]]) -> bytes:
+    """Documents as the worker writes them."""
+    now, lines = datetime.now(UTC), []
+    for one in chunk:
+        its, document_id = msgspec.convert(one, Document), uuid4()
+        entry = Entry(
+            title=its.title, content=its.content, author=its.author, language=its.language, tags=its.tags,
+            metadata=its.metadata, created_at=now, published_at=now, updated_at=now,
+        )  # fmt: skip
+        action = {"_index": FLOOR, "_id": str(document_id), "version": 1, "version_type": "external"}
+        lines.append(orjson.dumps({"index": action}))
+        lines.append(
+            orjson.dumps(document(Write(tenant_id=UUID(int=1), document_id=document_id, version=1, entry=entry)))
+        )
+    return b"\n".join(lines) + b"\n"
+
+
+async def _refresh_each_second(plant: Plant) -> None:
+    """What is measured is how fast documents come, not how long they wait for a refresh."""
+    await _json(plant, "PUT", f"/{layout_of(Place(), UUID(int=0)).alias}/_settings", {"refresh_interval": "1s"})
+
+
+async def _until_counted(plant: Plant, index: str, count: int, seconds: float = 1800.0) -> None:
+    end = time.monotonic() + seconds
+    while (found := (await _json(plant, "GET", f"/{index}/_count"))["count"]) < count:
+        if time.monotonic() > end:
+            raise DeadError(f"{found:,} of {count:,} documents are searchable after {seconds:g} s")
+        await asyncio.sleep(0.1)
+
+
+async def _json(plant: Plant, method: str, path: str, body: object = None) -> Any:
+    wire = Wire(plant.opensearch.port)
+    status, found = await wire.send(request(method, path, orjson.dumps(body) if body else b""))
+    wire.close()
+    if status >= 300:
+        raise DeadError(f"{method} {path}: HTTP {status}: {found[:300]!r}")
+    return orjson.loads(found)

@@ -1,0 +1,195 @@
+"""The API as it is deployed, on this machine: four real services, a process that answers, and one that indexes."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.administration import create_key, prepare_search
+from app.settings import Settings, load
+from app.store.database import connect
+from app.store.embedded import SUPERUSER, Embedded
+from app.store.schema import migrate
+from infra.program import PROJECT
+from tests.app.services.server import DeadError, Server
+from tests.app.services.servers import OpenSearch, PostgreSQL, RabbitMQ, Redis
+from tests.bench.driver import Orders
+
+TENANT = "bench"
+
+SECRETS = {name: name * 4 for name in ("cursor_key", "api_key_pepper", "tenant_token_key")}
+
+UNLIMITED = 10**9
+"""Requests per minute: the limits are kept, and never reached."""
+
+
+class WarmOpenSearch(OpenSearch):
+    """OpenSearch as it is in the long run: with the compiler that optimizes, which tests do without, and more heap."""
+
+    heap = "1g"
+    compiler = ()
+
+
+class Process(Server):
+    """A process of the service.
+
+    Args:
+        folder: Where its log goes.
+        words: What it is told to do.
+        settings: What it is told of.
+    """
+
+    name = "docsearch-api"
+
+    def __init__(self, folder: Path, words: Sequence[str], settings: Settings) -> None:
+        super().__init__(folder)
+        self._words, self._settings = words, settings
+
+    def command(self) -> Sequence[str | Path]:
+        """The command, as an operator has it."""
+        return [Path(sys.executable).with_name("docsearch-api"), *self._words]
+
+    def environment(self) -> dict[str, str]:
+        """Its settings, each by its variable."""
+        given = self._settings.model_dump(exclude_unset=True)
+        fields = Settings.model_fields
+        told = {str(fields[name].validation_alias): _text(value) for name, value in given.items()}
+        return {**told, "DOCSEARCH_PORT": str(self.port), "PYTHONPATH": str(PROJECT)}
+
+    def answers(self) -> bool:
+        """Whether it is ready; one that has no port, whether it says so."""
+        if self._words[0] == "worker":
+            return "Working" in self.log.read_text()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    @property
+    def cpu(self) -> float:
+        """CPU time that it has used, s."""
+        assert self._process is not None
+        user, system = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def memory(self) -> tuple[float, float]:
+        """Resident memory, now and at its highest, MB."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        now, most = (re.search(rf"{name}:\s+(\d+)", status) for name in ("VmRSS", "VmHWM"))
+        assert now
+        assert most
+        return int(now[1]) / 1024, int(most[1]) / 1024
+
+
+class Plant:
+    """Everything, in a folder that goes with it.
+
+    Args:
+        tell: Is told what is being done.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="docsearch-", dir="/tmp"))
+        # PostgreSQL runs as a user of its own, who has to get there.
+        self.folder.chmod(0o755)
+        self._tell = tell
+        self.opensearch = WarmOpenSearch(self.folder / "opensearch")
+        postgresql = PostgreSQL(self.folder / "postgresql")
+        redis, rabbitmq = Redis(self.folder / "redis"), RabbitMQ(self.folder / "rabbitmq")
+        self._services = (postgresql, redis, rabbitmq, self.opensearch)
+        self._started: list[Server] = []
+        self.settings = load()
+        self.key = ""
+        self.api: Process
+        self.worker: Process
+
+    def start(self) -> None:
+        """Starts it all, with a tenant and a key."""
+        where: dict[str, Any] = {}
+        for server in self._services:
+            self._tell(f"starting {server.name}")
+            self._started.append(server)
+            server.start()
+            where |= server.settings()
+        self.settings = load(
+            **where,
+            **SECRETS,
+            database_name="docsearch",
+            pool_max=20,
+            key_per_minute=UNLIMITED,
+            tenant_per_minute=UNLIMITED,
+            address="127.0.0.1",
+        )
+        self.key = asyncio.run(self._prepare())
+        self.api = Process(self.folder / "api", ["serve"], self.settings)
+        self.worker = Process(self.folder / "worker", ["worker"], self.settings)
+        for process in (self.api, self.worker):
+            self._started.append(process)
+            process.start()
+
+    async def _prepare(self) -> str:
+        embedded = await asyncio.to_thread(Embedded.start, self.folder / "postgresql/data")
+        await embedded.create(self.settings.database_name)
+        await migrate(lambda: connect(self.settings, SUPERUSER))
+        await prepare_search(self.settings)
+        key, _ = await create_key(
+            self.settings,
+            TENANT,
+            new_tenant=True,
+            scopes=("read", "write"),
+            name="bench",
+            rate_limit=None,
+            expires_at=None,
+        )
+        return key
+
+    def stop(self) -> None:
+        """Stops it all, and deletes the folder."""
+        for server in self._started[::-1]:
+            server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def drive(self, **more: Any) -> dict[str, Any]:
+        """Has the driver send what is ordered, and says besides what the API used meanwhile."""
+        orders = Orders(port=self.api.port, key=self.key, **more)
+        before, began = self.api.cpu, time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.driver"],
+            input=json.dumps(asdict(orders)).encode(),
+            capture_output=True,
+            check=False,
+            cwd=PROJECT,
+        )
+        if done.returncode:
+            raise DeadError(f"the driver has ended: {done.stderr.decode()[-800:]}")
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found | {
+            "api_cpu": self.api.cpu - before,
+            "api_mb": self.api.memory,
+            "took": time.perf_counter() - began,
+        }
+
+
+def _text(value: Any) -> str:
+    secret = getattr(value, "get_secret_value", None)
+    if secret is not None:
+        return str(secret())
+    return str(value).lower() if isinstance(value, bool) else str(value)
