@@ -15,9 +15,9 @@ import msgspec
 import orjson
 
 from app.document import Document
-from app.index.placement import Place, layout_of
 from app.index.model import Entry, Write
 from app.index.opensearch_query import document, search_body
+from app.index.placement import Place, layout_of
 from app.search import parse
 from app.search.parse import Bounds
 from app.tenancy import internal

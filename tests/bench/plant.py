@@ -17,7 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.administration import create_key, prepare_search
+from app import upkeep
+from app.administration import create_key
 from app.settings import Settings, load
 from app.store.database import connect
 from app.store.embedded import SUPERUSER, Embedded
@@ -149,7 +150,7 @@ class Plant:
         embedded = await asyncio.to_thread(Embedded.start, self.folder / "postgresql/data")
         await embedded.create(self.settings.database_name)
         await migrate(lambda: connect(self.settings, SUPERUSER))
-        await prepare_search(self.settings)
+        await upkeep.prepare(self.settings, tell=lambda _: None)
         key, _ = await create_key(
             self.settings,
             TENANT,
