@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Final
@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route, Router
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import MethodNotAllowedError, NotFoundError
@@ -60,9 +60,9 @@ class _Routes:
         by_path: dict[str, dict[str, Operation]] = {}
         for one in operations:
             by_path.setdefault(one.path, {})[one.method] = one
-        # What is written out comes before what has a parameter there.
-        paths = sorted(by_path, key=lambda path: (path.count("{"), path))
-        self._router = Router([Route(path, _nothing, name=path) for path in paths], redirect_slashes=False)
+        # What is written out comes before what has a parameter there, and is found without going through the others.
+        self._whole = {path for path in by_path if "{" not in path}
+        self._routes = [Route(path, _nothing, name=path) for path in sorted(by_path) if path not in self._whole]
         self._by_path = by_path
         self._files = page.files(openapi)
 
@@ -100,14 +100,13 @@ class _Routes:
         return await operation.handler(Call(request, self._service, caller, origin))
 
     def _match(self, scope: Scope) -> tuple[str, dict[str, str]]:
-        for route in self._routes():
+        if scope["path"] in self._whole:
+            return scope["path"], {}
+        for route in self._routes:
             matched, found = route.matches({**scope, "method": "GET"})
             if matched is not Match.NONE:
                 return route.path, found["path_params"]
         raise NotFoundError(f"there is nothing at {scope['path'][:200]!r}", remedy="/docs lists what there is")
-
-    def _routes(self) -> Iterable[Route]:
-        return (route for route in self._router.routes if isinstance(route, Route))
 
     def _origin(self, request: Request) -> Origin:
         address = request.client.host if request.client else ""
