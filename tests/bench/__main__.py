@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,8 @@ from rich.console import Console
 from infra import report
 from tests.bench import api, region
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a file, a table is as wide as it needs to be.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 PARTS = ("platform", "indexing", "singles", "misses", "searches", "curve")
