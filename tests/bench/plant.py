@@ -105,17 +105,19 @@ class Plant:
 
     Args:
         tell: Is told what is being done.
+        settings: What its processes are told besides.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], **settings: Any) -> None:
+        self._more = settings
         self.folder = Path(tempfile.mkdtemp(prefix="docsearch-", dir="/tmp"))
         # PostgreSQL runs as a user of its own, who has to get there.
         self.folder.chmod(0o755)
         self._tell = tell
         self.opensearch = WarmOpenSearch(self.folder / "opensearch")
-        postgresql = PostgreSQL(self.folder / "postgresql")
-        redis, rabbitmq = Redis(self.folder / "redis"), RabbitMQ(self.folder / "rabbitmq")
-        self._services = (postgresql, redis, rabbitmq, self.opensearch)
+        self.postgresql = PostgreSQL(self.folder / "postgresql")
+        self.redis, self.rabbitmq = Redis(self.folder / "redis"), RabbitMQ(self.folder / "rabbitmq")
+        self._services = (self.postgresql, self.redis, self.rabbitmq, self.opensearch)
         self._started: list[Server] = []
         self.settings = load()
         self.key = ""
@@ -130,15 +132,15 @@ class Plant:
             self._started.append(server)
             server.start()
             where |= server.settings()
-        self.settings = load(
-            **where,
+        told = {
             **SECRETS,
-            database_name="docsearch",
-            pool_max=20,
-            key_per_minute=UNLIMITED,
-            tenant_per_minute=UNLIMITED,
-            address="127.0.0.1",
-        )
+            "database_name": "docsearch",
+            "pool_max": 20,
+            "key_per_minute": UNLIMITED,
+            "tenant_per_minute": UNLIMITED,
+            "address": "127.0.0.1",
+        }
+        self.settings = load(**where, **(told | self._more))
         self.key = asyncio.run(self._prepare())
         self.api = Process(self.folder / "api", ["serve"], self.settings)
         self.worker = Process(self.folder / "worker", ["worker"], self.settings)
