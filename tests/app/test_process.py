@@ -170,7 +170,7 @@ def test_documents_are_loaded_and_the_index_is_made_again(home: Path) -> None:
 
 
 def test_migrating_says_what_it_did(home: Path) -> None:
-    assert run(home, "migrate").stdout == "The schema is current.\n"
+    assert run(home, "migrate").stdout == "The schema is current.\nOld documents are deleted by the worker.\n"
 
 
 def test_a_port_that_is_taken_is_said_so(home: Path) -> None:

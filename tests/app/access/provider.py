@@ -43,7 +43,7 @@ class Provider:
         """A token that is right, but for what is said: a claim that is None is left out."""
         key = private or self.keys[kid or "rsa"]
         now = datetime.now(UTC)
-        right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "iat": now, "exp": now + timedelta(minutes=5)}
+        right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "iat": now, "exp": now + timedelta(hours=1)}
         held = {name: value for name, value in (right | claims).items() if value is not None}
         algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
         return jwt.encode(held, key, algorithm=algorithm, headers={**({"kid": kid} if kid else {}), **(head or {})})

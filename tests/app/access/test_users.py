@@ -104,6 +104,8 @@ def signed_with_the_public_key(token: str, algorithm: str) -> str:
     return f"{text}.{base64.urlsafe_b64encode(made).decode().rstrip('=')}"
 
 
+#: Tokens are made when this file is read, and used minutes later.
+LONG, LONGER = at(days=1), at(days=2)
 PROVIDER = Provider()
 RIGHT = PROVIDER.token(tenant=str(TENANT), roles=["tenant-admin"])
 HEAD, BODY, SIGNATURE = RIGHT.split(".")
@@ -131,8 +133,8 @@ FORGED = {
     "kid that is no text": f"{encoded({'alg': 'RS256', 'kid': 7})}.{BODY}.{SIGNATURE}",
     "kid that is a path": PROVIDER.token("../../etc/passwd", RSA),
     "expired": PROVIDER.token(exp=at(seconds=-31)),
-    "not valid yet": PROVIDER.token(nbf=at(seconds=60)),
-    "issued in the future": PROVIDER.token(iat=at(seconds=60)),
+    "not valid yet": PROVIDER.token(nbf=LONG, exp=LONGER),
+    "issued in the future": PROVIDER.token(iat=LONG, exp=LONGER),
     "no expiry": PROVIDER.token(exp=None),
     "expiry that is no time": PROVIDER.token(exp="tomorrow"),
     "another audience": PROVIDER.token(aud="elsewhere"),

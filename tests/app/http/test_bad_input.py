@@ -80,7 +80,6 @@ async def test_a_document_that_cannot_be_stored_is_refused_by_its_place(
         {"query": {"kind": "match", "text": "a", "fields": ["tags"]}},
         {"query": {"kind": "match", "text": "a", "unknown": 1}},
         {"query": {"kind": "bool", "should": [{"kind": "everything"}], "minimum_should_match": 2}},
-        {"query": {"kind": "bool", "must_not": [{"kind": "bool", "filter": [{"kind": "exists", "field": "tags"}]}]}},
         {"query": {"kind": "bool", "must": [{"kind": "match", "text": "a"}] * 65}},
         {"filters": [{"kind": "term", "field": "title", "values": ["a"]}]},
         {"filters": [{"kind": "term", "field": "tenant_id", "values": ["a"]}]},
