@@ -146,14 +146,16 @@ class MethodNotAllowedError(ApiError):
 
     Args:
         what: What is wrong, naming the value.
+        why: The reason; by default the methods that there are.
+        remedy: What to do.
         allowed: The methods that it has, which the answer has to name (RFC 9110, section 15.5.6).
     """
 
     status, code, title = 405, "method-not-allowed", "The resource does not have this method"
 
-    def __init__(self, what: str, *, allowed: Iterable[str]) -> None:
+    def __init__(self, what: str, *, why: str = "", remedy: str = "", allowed: Iterable[str] = ()) -> None:
         self.allowed = ", ".join(sorted(allowed))
-        super().__init__(what, why=f"it has {self.allowed}")
+        super().__init__(what, why=why or f"it has {self.allowed}", remedy=remedy)
 
 
 class ConflictError(ApiError):

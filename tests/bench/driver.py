@@ -128,7 +128,9 @@ class Driver:
                     name = found[-1].decode() + (" stale" if b'"stale":true' in body[-200:] else "")
                     self._times.setdefault(name, []).append(time.perf_counter() - due)
                 else:
-                    self._failed[str(status)] += 1
+                    # Who is turned away is told when to come again (RFC 9110, section 10.2.3).
+                    silent = status in (429, 503) and b"\nretry-after:" not in wire.head.lower()
+                    self._failed[f"{status} without Retry-After" if silent else str(status)] += 1
             self._due.task_done()
 
     def _report(self, elapsed: float) -> dict[str, Any]:

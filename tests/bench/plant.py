@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from tests.bench.driver import Orders
 TENANT = "bench"
 
 SECRETS = {name: name * 4 for name in ("cursor_key", "api_key_pepper", "tenant_token_key")}
+
+INDEXED_SECONDS = 300.0
+"""What was written is in the index by then, on a machine that has other things to do."""
 
 UNLIMITED = 10**9
 """Requests per minute: the limits are kept, and never reached."""
@@ -141,28 +145,64 @@ class Plant:
             "address": "127.0.0.1",
         }
         self.settings = load(**where, **(told | self._more))
-        self.key = asyncio.run(self._prepare())
+        asyncio.run(self._prepare())
+        self.key = self.tenant(TENANT)
         self.api = Process(self.folder / "api", ["serve"], self.settings)
         self.worker = Process(self.folder / "worker", ["worker"], self.settings)
         for process in (self.api, self.worker):
             self._started.append(process)
             process.start()
 
-    async def _prepare(self) -> str:
+    async def _prepare(self) -> None:
         embedded = await asyncio.to_thread(Embedded.start, self.folder / "postgresql/data")
         await embedded.create(self.settings.database_name)
         await migrate(lambda: connect(self.settings, SUPERUSER))
         await upkeep.prepare(self.settings, tell=lambda _: None)
-        key, _ = await create_key(
+
+    def tenant(self, name: str, per_minute: int | None = None) -> str:
+        """Makes a tenant, and gives a key to it.
+
+        Args:
+            name: Of the tenant.
+            per_minute: Requests per minute of the key; by default the service's.
+        """
+        made = create_key(
             self.settings,
-            TENANT,
+            name,
             new_tenant=True,
             scopes=("read", "write"),
             name="bench",
-            rate_limit=None,
+            rate_limit=per_minute,
             expires_at=None,
         )
-        return key
+        return asyncio.run(made)[0]
+
+    def load(self, documents: Iterable[dict[str, object]]) -> None:
+        """Writes documents, and returns when all of them are in the index.
+
+        Raises:
+            DeadError: They are not.
+        """
+        tasks = [self._ask("POST", "/v1/documents/bulk", chunk)["task_id"] for chunk in _chunks(documents)]
+        end = time.monotonic() + INDEXED_SECONDS
+        for task in tasks:
+            while (state := self._ask("GET", f"/v1/tasks/{task}")["state"]) != "succeeded":
+                if state == "failed" or time.monotonic() > end:
+                    raise DeadError(f"documents were not indexed: the task is {state}")
+                time.sleep(0.05)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/x-ndjson"}
+        connection = http.client.HTTPConnection("127.0.0.1", self.api.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            said = answer.read()
+        finally:
+            connection.close()
+        if answer.status not in (200, 202):
+            raise DeadError(f"{method} {path} was answered {answer.status}: {said.decode()[:300]}")
+        return dict(json.loads(said))
 
     def stop(self) -> None:
         """Stops it all, and deletes the folder."""
@@ -172,7 +212,7 @@ class Plant:
 
     def drive(self, **more: Any) -> dict[str, Any]:
         """Has the driver send what is ordered, and says besides what the API used meanwhile."""
-        orders = Orders(port=self.api.port, key=self.key, **more)
+        orders = Orders(**{"port": self.api.port, "key": self.key, **more})
         before, began = self.api.cpu, time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "tests.bench.driver"],
@@ -189,6 +229,12 @@ class Plant:
             "api_mb": self.api.memory,
             "took": time.perf_counter() - began,
         }
+
+
+def _chunks(documents: Iterable[dict[str, object]]) -> Iterator[bytes]:
+    lines = (json.dumps({"document": one}).encode() for one in documents)
+    while chunk := [*itertools.islice(lines, 500)]:
+        yield b"\n".join(chunk)
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ def request(method: str, path: str, body: bytes = b"", key: str = "", media: str
 
 
 class Wire:
-    """A connection to 127.0.0.1, made when it is needed.
+    """A connection to 127.0.0.1, made when it is needed. `head` is that of the last answer.
 
     Args:
         port: TCP port.
@@ -25,6 +25,7 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.head = b""
 
     async def send(self, sent: bytes) -> tuple[int, bytes]:
         """Sends a request, and returns the status and the body of its answer.
@@ -38,7 +39,7 @@ class Wire:
         reader, writer = self._streams
         try:
             writer.write(sent)
-            head = await reader.readuntil(b"\r\n\r\n")
+            self.head = head = await reader.readuntil(b"\r\n\r\n")
             length = _LENGTH.search(head)
             return int(head[9:12]), await reader.readexactly(int(length[1])) if length else b""
         except BaseException:

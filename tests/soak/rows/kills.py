@@ -20,7 +20,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from app.administration import create_key
 from app.errors import ApiError
 from app.index.full_text import FullText
 from app.index.model import Comparable
@@ -171,17 +170,7 @@ def _target(
 ) -> tuple[dict[str, float | int], list[str]]:
     server: Server = getattr(plant, victim)
     tenant = f"kills-{victim}"
-    key, _ = asyncio.run(
-        create_key(
-            plant.settings,
-            tenant,
-            new_tenant=True,
-            scopes=("read", "write"),
-            name="kills",
-            rate_limit=None,
-            expires_at=None,
-        )
-    )
+    key = plant.tenant(tenant)
     load, wrong = Load(plant.api.port, key, chance), []
     with load.going():
         if victim == "rabbitmq":
