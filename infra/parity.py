@@ -89,6 +89,9 @@ REASONS: Final[tuple[Reason, ...]] = (
         "Each region reads from its own stores",
     ),
     Reason(
+        "kubernetes:core/v1:ConfigMap search", ("data.DOCSEARCH_STANDBY_OF",), "A standby sends writes to its primary"
+    ),
+    Reason(
         "kubernetes:apps/v1:Deployment *", ("*.docsearch/settings",), "A digest of the settings, which hold addresses"
     ),
     Reason("aws:cloudwatch/metricAlarm:MetricAlarm database-lag", ONLY_HERE, "Only a replica can lag"),
