@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from app.errors import SettingsError
 from app.http import health
 from app.http.app import OPERATIONS, application
-from app.runtime import open_service, open_worker
+from app.runtime import Service, open_service, open_worker
 from app.search.popular import Warmer
 from app.settings import SECRETS, Settings
 from app.store.database import connect
@@ -107,7 +107,8 @@ async def serve(
                     server_header=False,
                     timeout_graceful_shutdown=int(settings.drain_seconds),
                     timeout_keep_alive=75,
-                )
+                ),
+                service,
             )
             beside: list[_Beside] = [one for one in (worker, service.relay) if one]
             if not (probes_only or settings.standby_of):
@@ -160,13 +161,27 @@ async def _traced(settings: Settings) -> AsyncIterator[None]:
 class _Server(uvicorn.Server):
     """Uvicorn that leaves signals to us: it would raise them again once it has stopped."""
 
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     def leave(self) -> None:
-        """Stops: first for new connections; asked again, at once."""
-        self.force_exit = self.should_exit
+        """Stops: is not ready, then takes no new connections; asked again, goes on to the next, at last at once."""
+        # Connections that are kept are closed in the end, which drops what is sent over them in that moment. Whoever
+        # balances requests has to know before.
+        notice = 0.0 if self._service.leaving else self._service.settings.notice_seconds
+        self._service.leaving = True
+        if notice:
+            asyncio.get_running_loop().call_later(notice, self._close)
+        else:
+            self.force_exit = self.should_exit
+            self._close()
+
+    def _close(self) -> None:
         self.should_exit = True
 
 

@@ -68,6 +68,7 @@ class Service:
         metrics: What is counted.
         popular: Counts what is asked.
         started_at: When it started, s of the monotonic clock.
+        leaving: Whether it is about to end: it answers, and is not ready any more.
     """
 
     settings: Settings
@@ -88,6 +89,7 @@ class Service:
     popular: Counter
     relay: Relay | None = None
     started_at: float = field(default_factory=time.monotonic)
+    leaving: bool = False
 
     async def refresh_metrics(self) -> None:
         """Brings what is measured, not counted, up to date."""

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         False, "DOCSEARCH_TRUST_FORWARDED", "Whether the last X-Forwarded-For is a load balancer's, and true"
     )
     release: str = _option("stable", "DOCSEARCH_RELEASE", "What this process calls itself in metrics")
+    notice_seconds: float = _option(
+        0.0, "DOCSEARCH_NOTICE_SECONDS", "Time to answer on at the end, not ready any more, s", ge=0
+    )
     drain_seconds: float = _option(30.0, "DOCSEARCH_DRAIN_SECONDS", "Time to finish requests at the end, s", ge=0)
     standby_of: str = _option("", "DOCSEARCH_STANDBY_OF", "URL of the primary region; this one then takes no writes")
     log_level: Literal["debug", "info", "warning", "error"] = _option(

@@ -46,6 +46,8 @@ async def live(call: Call) -> Response:
 
 async def ready(call: Call) -> Response:
     """Whether to send requests here: the database answers. What it can do without does not count."""
+    if call.service.leaving:
+        return answer(Live("LEAVING"), 503)
     found = await _probe(call.service.database.health())
     return answer(Live("UP" if found.ok else "DOWN"), 200 if found.ok else 503)
 

@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from app.client import Client, Document, Line, ProblemError, SearchRequest, State
@@ -180,6 +182,24 @@ def test_a_port_that_is_taken_is_said_so(home: Path) -> None:
         assert second.returncode == 2
         assert f"127.0.0.1:{port} cannot be listened at: Address already in use" in second.stderr
         assert "Traceback" not in second.stderr
+
+
+def test_a_process_that_leaves_says_so_answers_on_and_can_be_hurried(home: Path) -> None:
+    key = run(home, "keys", "create", "--tenant", "left", "--new-tenant", "--scope", "read").stdout.strip()
+    with serving(home, DOCSEARCH_NOTICE_SECONDS="600") as (process, url, _), Client(url, key) as client:
+        assert readiness(url) == (200, {"status": "UP"})
+        process.send_signal(signal.SIGTERM)
+        while readiness(url)[0] == 200:
+            time.sleep(0.05)
+        assert readiness(url) == (503, {"status": "LEAVING"})
+        assert client.whoami().scopes == ["read"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def readiness(url: str) -> tuple[int, Any]:
+    found = httpx.get(f"{url}health/ready")
+    return found.status_code, found.json()
 
 
 def test_settings_that_cannot_work_end_the_command_by_name(home: Path) -> None:
