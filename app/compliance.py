@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from app import logbook
-from app.access.keys import Keys
+from app.access.keys import digest_of
 from app.administration import as_owner, connect
 from app.aws.logins import with_secrets
 from app.errors import SettingsError
@@ -46,7 +47,7 @@ async def erase_user(settings: Settings, tenant: str, user_id: str) -> Erasure:
     """Asks for an erasure; the worker carries it out."""
     settings = await with_secrets(settings)
     async with as_owner(settings, tenant) as (_, scope, pools), pools.write(scope) as connection:
-        subjects = Subjects(Keys(pools, settings.secret("api_key_pepper")).digest)
+        subjects = Subjects(partial(digest_of, settings.secret("api_key_pepper")))
         return await erasures.ask(connection, scope, Origin(), subjects, user_id)
 
 
@@ -72,7 +73,7 @@ async def replay(settings: Settings, file: Path, tell: Callable[[str], None]) ->
         entries = logbook.read(file, "erasures", await erasures.deployment(connection))
         unknown = {*await erasures.unknown(connection, [UUID(entry["erasure_id"]) for entry in entries])}
         todo = [entry for entry in entries if UUID(entry["erasure_id"]) in unknown]
-        subjects = Subjects(Keys(None, settings.secret("api_key_pepper")).digest)  # type: ignore[arg-type]  # hashes only
+        subjects = Subjects(partial(digest_of, settings.secret("api_key_pepper")))
         if foreign := [entry for entry in todo if entry["key"] != subjects.key]:
             raise SettingsError(
                 f"{len(foreign):,} erasures were hashed with another key",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ import structlog
 from app import logbook
 from app.errors import ApiError
 from app.index.model import Index
+from app.resilience.deadline import pause
 from app.search.model import Cache
 from app.store import erasures
 from app.store.database import Connection, Database
@@ -86,8 +87,7 @@ class Housekeeping:
                 await self.step()
             except ApiError as error:
                 log.warning("housekeeping_interrupted", code=error.code, reason=error.detail)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+            await pause(self._stopping, LOOK_SECONDS)
 
     async def step(self) -> int:
         """Does what there is to do, unless another worker is at it.

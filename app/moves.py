@@ -222,7 +222,7 @@ class Mover:
             return [row.tenant_id]
         placed = await placements.every(self._connection)
         every = (await tenants.every(self._connection)).values()
-        return sorted(one for one in every if one not in placed or placed[one].place.tier is Tier.SMALL)
+        return sorted(one for one in every if placements.place_in(placed, one).tier is Tier.SMALL)
 
     async def _name(self, tenant_id: UUID) -> str:
         if tenant_id == SHARED:

@@ -322,9 +322,5 @@ async def check_ledger(settings: Settings, database: Database) -> None:
 
 def housekeeping(settings: Settings, work: Database, engines: Sequence[Index], cache: Cache) -> Housekeeping:
     """What a worker does beside its work. Only OpenSearch has to be waited for before the disk is clean."""
-    ledger = settings.erasure_ledger
-    return (
-        Housekeeping(work, engines, cache, ledger=ledger)
-        if settings.opensearch_host
-        else Housekeeping(work, engines, cache, ledger=ledger, settle_seconds=0)
-    )
+    settle = None if settings.opensearch_host else 0.0
+    return Housekeeping(work, engines, cache, ledger=settings.erasure_ledger, settle_seconds=settle)

@@ -87,8 +87,7 @@ class _Open:
     async def at(self, tenant_id: UUID) -> OpenSearch:
         """Where a tenant is found now: no process's memory stands between."""
         assert self.search is not None
-        row = (await placements.every(self.connection)).get(tenant_id)
-        place = row.place if row else Place()
+        place = await placements.place(self.connection, tenant_id)
         return self.search.at(layout_of(place, tenant_id, prefix=self.search.prefix))
 
 
@@ -233,13 +232,13 @@ async def _rebuild_search(
     its: _Open, search: OpenSearch, mover: Mover, tenant: str | None, wait: float
 ) -> list[Comparison]:
     placed = await placements.every(its.connection)
-    of = {tenant_id: placed[tenant_id].place if tenant_id in placed else Place() for tenant_id in its.names.values()}
     found = []
     if tenant is None:
-        await mover.move(SHARED, placed[SHARED].place if SHARED in placed else Place())
+        await mover.move(SHARED, placements.place_in(placed, SHARED))
     for name, tenant_id in its.chosen(tenant).items():
-        if of[tenant_id].tier is not Tier.SMALL:
-            await mover.move(tenant_id, of[tenant_id])
+        place = placements.place_in(placed, tenant_id)
+        if place.tier is not Tier.SMALL:
+            await mover.move(tenant_id, place)
         elif tenant:
             if not await Indexes(search).behind(_shared(search).alias):
                 raise ConflictError(
@@ -263,7 +262,7 @@ async def _plan(its: _Open, search: OpenSearch, tenant: str | None, tier: Tier |
         if tenant and name != tenant:
             continue
         size = sizes[tenant_id]
-        place = placed[tenant_id].place if tenant_id in placed else Place()
+        place = placements.place_in(placed, tenant_id)
         goal = place_of(tier, size.size_bytes) if tier else plan(Placement(tenant_id, place), size)
         goal = Place() if tenant_id != SHARED and goal.tier is Tier.SMALL else goal
         # Only the tier was asked for: who has it already is not moved for its shards.
@@ -286,15 +285,13 @@ async def _sizes(its: _Open, search: OpenSearch, placed: Mapping[UUID, placement
     taken = await Indexes(search).sizes()
     shared_bytes = taken.get(_shared(search).alias, 0)
     small = [
-        stored.get(one, Size(0, 0))
-        for one in its.names.values()
-        if one not in placed or placed[one].place.tier is Tier.SMALL
+        stored.get(one, Size(0, 0)) for one in its.names.values() if placements.place_in(placed, one).tier is Tier.SMALL
     ]
     whole = sum(one.size_bytes for one in small)
     found = {SHARED: Size(sum(one.documents for one in small), shared_bytes or whole)}
     for tenant_id in its.names.values():
         size = stored.get(tenant_id, Size(0, 0))
-        place = placed[tenant_id].place if tenant_id in placed else Place()
+        place = placements.place_in(placed, tenant_id)
         if place.tier is Tier.SMALL:
             takes = shared_bytes * size.size_bytes // whole if whole and shared_bytes else size.size_bytes
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from app.errors import ApiError, DeadlineExceededError, UnavailableError
 from app.housekeeping import Housekeeping
 from app.index.model import Index, Outcome, Write
 from app.queue.model import Claim, Delivery, Queue
+from app.resilience.deadline import pause
 from app.search.model import Cache
 from app.store import documents, tasks
 from app.store.database import Database
@@ -73,7 +73,7 @@ class Worker:
                 worked = await self.step()
             except ApiError as error:
                 log.warning("work_interrupted", code=error.code, reason=error.detail)
-                await self._sleep(PAUSE_SECONDS)
+                await pause(self._stopping, PAUSE_SECONDS)
                 continue
             if not worked:
                 await self._queue.wait(LOOK_SECONDS)
@@ -147,10 +147,6 @@ class Worker:
                 entry=there.entry() if there else None,
             )
         return writes
-
-    async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
 
 
 _SEVERITY: Final = {Outcome.APPLIED: 0, Outcome.STALE: 1, Outcome.FAILED: 2, Outcome.REFUSED: 3}

@@ -65,6 +65,11 @@ class _Parent(Struct, frozen=True):
 _COLUMNS: Final = ", ".join(ApiKey.__struct_fields__)
 
 
+def digest_of(pepper: bytes, key: str) -> str:
+    """What is kept of a key."""
+    return hmac.new(pepper, key.encode(), hashlib.sha256).hexdigest()
+
+
 class Keys:
     """Makes keys and opens with them.
 
@@ -79,8 +84,8 @@ class Keys:
         self.parents: Memory[tuple[UUID, UUID], _Parent] = Memory()
 
     def digest(self, key: str) -> str:
-        """What is kept of a key."""
-        return hmac.new(self._pepper, key.encode(), hashlib.sha256).hexdigest()
+        """What is kept of a key here."""
+        return digest_of(self._pepper, key)
 
     async def authenticate(self, key: str) -> Scope:
         """Whose key it is, and what it may do.

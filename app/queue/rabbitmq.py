@@ -336,7 +336,7 @@ class Relay:
     async def run(self) -> None:
         """Relays until it is told to stop. Whatever a dependency does, it goes on."""
         while not self._stopping.is_set():
-            pause = self._poll
+            rest = self._poll
             try:
                 moved = await self.step()
                 await self._queue.bury_dead()
@@ -344,9 +344,8 @@ class Relay:
                     continue
             except ApiError as error:
                 log.warning("relay_interrupted", code=error.code, reason=error.detail)
-                pause = 1.0
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                rest = 1.0
+            await deadline.pause(self._stopping, rest)
 
     async def step(self) -> int:
         """One round over all tenants.

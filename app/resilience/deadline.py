@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
@@ -27,6 +27,12 @@ FIRST_DELAY: Final = 1.0
 
 RETRY_RATIO: Final = 0.1
 """Retries are a tenth of the calls at most: of a dependency that is down, more would be a second load on top."""
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Waits so long, s, or until what works in rounds is told to stop."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
 
 
 @contextmanager

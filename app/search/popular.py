@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from app.errors import ApiError, InvalidQueryError
 from app.index.model import Query
+from app.resilience.deadline import pause
 from app.search.service import SearchService
 from app.store.database import Connection, Database
 from app.tenancy import ScopedQuery, internal
@@ -120,7 +121,7 @@ class Counter:
     async def run(self) -> None:
         """Writes counts until it is told to stop."""
         while not self._stopping.is_set():
-            await _sleep(self._stopping, FLUSH_SECONDS)
+            await pause(self._stopping, FLUSH_SECONDS)
             await self.flush()
 
     async def flush(self) -> int:
@@ -161,7 +162,7 @@ class Warmer:
     async def run(self) -> None:
         """Warms until it is told to stop. Whatever a dependency does, it goes on."""
         while not self._stopping.is_set():
-            await _sleep(self._stopping, LOOK_SECONDS)
+            await pause(self._stopping, LOOK_SECONDS)
             with suppress(ApiError, asyncpg.PostgresError):
                 while not self._stopping.is_set() and await self.step():
                     pass
@@ -263,8 +264,3 @@ async def _add(connection: Connection, tenant_id: UUID, counts: dict[bytes, _Cou
         KEPT_FOR,
         KEPT,
     )
-
-
-async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)

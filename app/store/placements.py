@@ -152,6 +152,17 @@ async def every(connection: Connection) -> dict[UUID, Move]:
     return {row["tenant_id"]: _move(row) for row in await connection.fetch(f"{_SELECT} ORDER BY step_at, tenant_id")}
 
 
+async def place(connection: Connection, tenant_id: UUID) -> Place:
+    """Where a tenant is found, as an administrator sees it; who was never placed is small."""
+    row = await connection.fetchrow(f"{_SELECT} WHERE tenant_id = $1", tenant_id)
+    return _move(row).place if row else Place()
+
+
+def place_in(rows: Mapping[UUID, Move], tenant_id: UUID) -> Place:
+    """The same, of `every` row."""
+    return rows[tenant_id].place if tenant_id in rows else Place()
+
+
 async def find(connection: Connection, tenant_id: UUID) -> Move:
     """The row of a tenant, which is made if there is none, as an administrator sees it."""
     await connection.execute("INSERT INTO placements (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING", tenant_id)

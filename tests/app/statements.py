@@ -203,10 +203,7 @@ async def ask(
         async with database.read(mine) as connection:
             seen = sorted(str(row[0]) for row in await connection.fetch(query))
     except asyncpg.PostgresError as error:
-        _told(query, f"{type(error).__name__} {error} {error.detail}", foreign, found)
-        if isinstance(error, asyncpg.DivisionByZeroError):
-            found.leaks.append(f"a foreign row was looked at: {query}")
-        found.refused += 1
+        _refused(query, error, foreign, found)
         return
     _told(query, "\n".join(seen), foreign, found)
     try:
@@ -239,10 +236,7 @@ async def alter(
     except _BackError:
         pass
     except asyncpg.PostgresError as error:
-        _told(statement, f"{type(error).__name__} {error} {error.detail}", foreign, found)
-        if isinstance(error, asyncpg.DivisionByZeroError):
-            found.leaks.append(f"a foreign row was looked at: {statement}")
-        found.refused += 1
+        _refused(statement, error, foreign, found)
         return
     try:
         may = await admin.fetchval(statements.over_own_rows(count))
@@ -257,6 +251,13 @@ async def alter(
 
 class _BackError(Exception):
     """Ends a transaction whose changes are not wanted."""
+
+
+def _refused(statement: str, error: asyncpg.PostgresError, foreign: Sequence[str], found: Found) -> None:
+    _told(statement, f"{type(error).__name__} {error} {error.detail}", foreign, found)
+    if isinstance(error, asyncpg.DivisionByZeroError):
+        found.leaks.append(f"a foreign row was looked at: {statement}")
+    found.refused += 1
 
 
 def _told(statement: str, told: str, foreign: Sequence[str], found: Found) -> None:

@@ -1,6 +1,7 @@
 """Erasure of a user, and deletion of what is old: what goes, what stays, and what nobody can bring back."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ import asyncpg
 import pytest
 
 from app import administration, compliance, logbook
-from app.access.keys import Keys
+from app.access.keys import digest_of
 from app.document import Document
 from app.errors import ForbiddenError, InvalidRequestError, SettingsError
 from app.housekeeping import Housekeeping
@@ -28,7 +29,7 @@ from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
 
-SUBJECTS = Subjects(Keys(None, b"k" * 32).digest)  # type: ignore[arg-type]
+SUBJECTS = Subjects(partial(digest_of, b"k" * 32))
 
 
 def of(user: Any, title: str = "Diary") -> Document:

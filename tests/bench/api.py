@@ -24,7 +24,7 @@ from app.search.parse import Bounds
 from app.tenancy import internal
 from tests.app.services.server import DeadError
 from tests.bench.load import Corpus, percentile, query
-from tests.bench.plant import Plant
+from tests.bench.plant import Plant, running
 from tests.bench.wire import Wire, request
 
 Row = dict[str, Any]
@@ -62,9 +62,7 @@ class Sizes(NamedTuple):
 
 def run(parts: set[str], sizes: Sizes, show: Show, tell: Callable[[str], None]) -> None:
     """Measures some parts, in their order: the documents that are written first are those that are searched."""
-    plant = Plant(tell)
-    try:
-        plant.start()
+    with running(tell) as plant:
         show("API: indexing", asyncio.run(indexing(plant, sizes, tell)))
         if "singles" in parts:
             show("API: documents one by one", asyncio.run(singles(plant, sizes, tell)))
@@ -75,8 +73,6 @@ def run(parts: set[str], sizes: Sizes, show: Show, tell: Callable[[str], None]) 
         if "curve" in parts:
             show("API: hits by Zipf's exponent", curve(plant, sizes, tell))
         show("API: memory, MB", [_memory(plant)])
-    finally:
-        plant.stop()
 
 
 async def indexing(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,17 @@ class Plant:
             "api_mb": self.api.memory,
             "took": time.perf_counter() - began,
         }
+
+
+@contextmanager
+def running(tell: Callable[[str], None], **settings: Any) -> Iterator[Plant]:
+    """A plant that runs inside, and is gone afterwards, whatever happens."""
+    plant = Plant(tell, **settings)
+    try:
+        plant.start()
+        yield plant
+    finally:
+        plant.stop()
 
 
 def _chunks(documents: Iterable[dict[str, object]]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.bench.load import Corpus
-from tests.bench.plant import Plant
+from tests.bench.plant import Plant, running
 from tests.soak.model import Scale, Tell, Verdict
 
 PROMISE: Final = (
@@ -59,9 +59,7 @@ SIZES: Final = {
 def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     """Finds C, then asks 0.7 C for long."""
     size = SIZES[scale]
-    plant = Plant(tell)
-    try:
-        plant.start()
+    with running(tell) as plant:
         plant.load(Corpus(seed).documents(size.documents))
         most = find(plant, size, seed, tell)
         rate = 0.7 * most
@@ -71,8 +69,6 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
         before = plant.api.memory[0]
         found = plant.drive(rate=rate, seconds=size.seconds, fresh=FRESH, seed=seed + 1, first_fresh=9 * 10**6)
         after, peak = found["api_mb"]
-    finally:
-        plant.stop()
     failed = sum(found["failed"].values())
     p99 = found["all"]["p99"]
     figures: dict[str, float | int | str] = {

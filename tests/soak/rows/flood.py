@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.bench.plant import Plant
+from tests.bench.plant import running
 from tests.soak.model import Scale, Tell, Verdict
 
 PROMISE: Final = (
@@ -41,9 +41,7 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     """Asks as the one that is calm, first alone, then beside the one that floods."""
     size = SIZES[scale]
     broken: list[str] = []
-    plant = Plant(tell)
-    try:
-        plant.start()
+    with running(tell) as plant:
         key = plant.tenant("flood", QUOTA)
         calm = {"rate": CALM, "seconds": size.seconds, "fresh": 0.3, "seed": seed}
         # What is known is warm in both: a cold cache is no flood.
@@ -60,8 +58,6 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
         thread.start()
         beside = plant.drive(**calm, first_fresh=2 * 10**6)
         thread.join()
-    finally:
-        plant.stop()
     for name, found in {"alone": alone, "beside the flood": beside}.items():
         if found["failed"]:
             broken.append(f"the calm one, {name}: {found['failed']}")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -32,8 +31,9 @@ from tests.app.history import History
 from tests.app.services.server import Server
 from tests.app.services.servers import QUEUE_SETTLES_SECONDS
 from tests.app.world import World, world_of
-from tests.bench.plant import Plant
+from tests.bench.plant import Plant, running
 from tests.bench.wire import Wire, request
+from tests.soak.callers import PATIENCE_SECONDS, Callers, comes_true
 from tests.soak.model import Scale, Tell, Verdict
 
 PROMISE: Final = (
@@ -45,9 +45,6 @@ VICTIMS: Final = ("postgresql", "redis", "rabbitmq", "opensearch", "api", "worke
 WRITERS: Final = 4
 BULK: Final = 10
 """Documents of a request, at most."""
-
-PATIENCE_SECONDS: Final = 120.0
-"""A service that takes no write for so long after a kill, or has not indexed all after so long, is broken."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +68,17 @@ def run(scale: Scale, seed: int, tell: Tell, victims: tuple[str, ...] = VICTIMS)
     figures: dict[str, float | int | str] = {}
     broken: list[str] = []
     # An opened breaker would keep a part that is back from being used for a minute.
-    plant = Plant(tell, breaker_open_seconds=1.0)
-    try:
-        plant.start()
+    with running(tell, breaker_open_seconds=1.0) as plant:
         for victim in victims:
             found, wrong = _target(plant, victim, SIZES[scale], random.Random(f"{seed} {victim}"), tell)
             figures |= {f"{victim}_{name}": value for name, value in found.items()}
             broken += [f"{victim}: {one}" for one in wrong]
-    finally:
-        plant.stop()
     notes = ("kill -9 is not a loss of power: what a process has handed to the kernel is on disk in any case",)
     return Verdict("kills", PROMISE, figures, tuple(broken), seed, notes)
 
 
-class Load:
-    """Callers that write and search, in a thread of their own: only the main thread may start servers.
+class Load(Callers):
+    """Callers that write and search.
 
     Args:
         port: Of the API.
@@ -94,24 +87,17 @@ class Load:
     """
 
     def __init__(self, port: int, key: str, chance: random.Random) -> None:
+        super().__init__()
         self._port, self._key, self._chance = port, key, chance
-        self._stopping = threading.Event()
         self.history = History()
         self.acknowledged = 0
         self.answers: Counter[int] = Counter()
         self.last_write = time.monotonic()
         self.longest_pause = 0.0
 
-    @contextmanager
-    def going(self) -> Iterator[None]:
-        """Calls go on meanwhile."""
-        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stopping.set()
-            thread.join()
+    def has_written(self, count: float) -> bool:
+        """Whether so many writes were acknowledged."""
+        return self.acknowledged >= count
 
     async def _run(self) -> None:
         writers = [self._write(random.Random(self._chance.random())) for _ in range(WRITERS)]
@@ -181,7 +167,7 @@ def _target(
             time.sleep(chance.random())
             server.spawn()
             server.wait()
-            if not _until(load, size.writes * kill / size.kills):
+            if not comes_true(partial(load.has_written, size.writes * kill / size.kills)):
                 wrong.append(f"no more than {load.acknowledged} writes were taken after kill {kill}")
                 break
             tell(f"kills: {victim} {kill} of {size.kills}, {load.acknowledged:,} writes acknowledged")
@@ -191,15 +177,6 @@ def _target(
         wrong.append(f"answers by status: {strange}")
     figures = {"kills": kill, "acknowledged": load.acknowledged, "longest_pause_s": load.longest_pause}
     return figures, wrong
-
-
-def _until(load: Load, acknowledged: float) -> bool:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while load.acknowledged < acknowledged:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 async def _check(plant: Plant, tenant: str, history: History) -> list[str]:

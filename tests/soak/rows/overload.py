@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.bench.load import Corpus
-from tests.bench.plant import Plant
+from tests.bench.plant import running
 from tests.soak.model import Scale, Tell, Verdict
 from tests.soak.rows import capacity
 
@@ -43,9 +43,7 @@ SIZES: Final = {Scale.QUICK: Size(4, 600, timed=False), Scale.FULL: Size(300, 0,
 def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     """Asks three times C, then little, and looks how soon that is answered as before."""
     size, search = SIZES[scale], capacity.SIZES[scale]
-    plant = Plant(tell)
-    try:
-        plant.start()
+    with running(tell) as plant:
         plant.load(Corpus(seed).documents(search.documents))
         most = capacity.find(plant, search, seed, tell)
         rate = size.rate or 3 * most
@@ -68,8 +66,6 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
             back = time.monotonic() - ended
             if _calm(after) and after["all"]["p99"] <= before["all"]["p99"] * 1.2:
                 break
-    finally:
-        plant.stop()
     shed = sum(count for status, count in over["failed"].items() if status in SHED)
     goodput = over["all"]["count"] / size.seconds
     figures: dict[str, float | int | str] = {

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,8 +20,9 @@ from uuid import UUID
 
 from app.store.database import connect
 from app.store.embedded import SUPERUSER
-from tests.bench.plant import Plant, Process
+from tests.bench.plant import Plant, Process, running
 from tests.bench.wire import Wire, request
+from tests.soak.callers import PATIENCE_SECONDS, Callers, comes_true
 from tests.soak.model import Scale, Tell, Verdict
 
 PROMISE: Final = (
@@ -37,9 +37,6 @@ NOTICE_SECONDS: Final = 2.0
 
 WRITES: Final = 0.2
 """Share of requests that write; the others search."""
-
-PATIENCE_SECONDS: Final = 120.0
-"""Processes that answer too few requests for so long are broken."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,9 @@ SIZES: Final = {Scale.QUICK: Size(1, 400, 40.0), Scale.FULL: Size(10, 50_000, 10
 def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     """Starts everything and a second API process, and restarts one after the other."""
     size, broken = SIZES[scale], list[str]()
-    plant = Plant(tell, notice_seconds=NOTICE_SECONDS)
-    second: Process | None = None
-    try:
-        plant.start()
+    with running(tell, notice_seconds=NOTICE_SECONDS) as plant, ExitStack() as stack:
         second = Process(plant.folder / "second", ["serve"], plant.settings)
+        stack.callback(second.stop)
         second.start()
         processes = (plant.api, second)
         load = Load([one.port for one in processes], plant.key, size.rate, random.Random(seed))
@@ -87,10 +82,6 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
             ended = process.log.read_text(errors="replace").count('"stopped"')
             if ended != size.restarts:
                 broken.append(f"the process at {process.port} ended in order {ended} of {size.restarts} times")
-    finally:
-        if second is not None:
-            second.stop()
-        plant.stop()
     figures = {
         "restarts_of_each": size.restarts,
         "requests": load.sent,
@@ -169,8 +160,8 @@ class Balancer:
                 wires.pop().close()
 
 
-class Load:
-    """Callers, in a thread of their own: only the main thread may start processes.
+class Load(Callers):
+    """Callers of a balancer.
 
     Args:
         ports: Of the processes.
@@ -180,9 +171,9 @@ class Load:
     """
 
     def __init__(self, ports: Sequence[int], key: str, rate: float, chance: random.Random) -> None:
+        super().__init__()
         self.balancer = Balancer(ports)
         self._ports, self._key, self._rate, self._chance = ports, key, rate, chance
-        self._stopping = threading.Event()
         self.sent = 0
         self.failed: Counter[str] = Counter()
         self.written: list[UUID] = []
@@ -190,17 +181,6 @@ class Load:
     def has_sent(self, count: float) -> bool:
         """Whether so many requests were sent."""
         return self.sent >= count
-
-    @contextmanager
-    def going(self) -> Iterator[None]:
-        """Calls go on meanwhile."""
-        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stopping.set()
-            thread.join()
 
     async def _run(self) -> None:
         watching = [asyncio.create_task(self.balancer.watch(port)) for port in self._ports]
@@ -233,11 +213,8 @@ class Load:
 
 
 def _wait(until: Callable[[], bool], otherwise: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not until():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{otherwise} after {PATIENCE_SECONDS:.0f} s")
-        time.sleep(0.05)
+    if not comes_true(until):
+        raise TimeoutError(f"{otherwise} after {PATIENCE_SECONDS:.0f} s")
 
 
 async def _missing(plant: Plant, written: Sequence[UUID]) -> int:
