@@ -81,12 +81,15 @@ class Housekeeping:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Keeps house until it is told to stop. Whatever a dependency does, it goes on."""
+        """Keeps house until it is told to stop. Whatever happens, it goes on."""
         while not self._stopping.is_set():
             try:
                 await self.step()
             except ApiError as error:
                 log.warning("housekeeping_interrupted", code=error.code, reason=error.detail)
+            except Exception:
+                # Nobody knows of it: it is told with all there is. The index work beside it does not end for it.
+                log.exception("housekeeping_failed")
             await pause(self._stopping, LOOK_SECONDS)
 
     async def step(self) -> int:

@@ -61,7 +61,7 @@ class Worker:
             self.house.stop()
 
     async def run(self) -> None:
-        """Works until it is told to stop. Whatever a dependency does, it goes on."""
+        """Works until it is told to stop. Whatever happens, it goes on."""
         async with asyncio.TaskGroup() as beside:
             if self.house:
                 beside.create_task(self.house.run())
@@ -73,6 +73,11 @@ class Worker:
                 worked = await self.step()
             except ApiError as error:
                 log.warning("work_interrupted", code=error.code, reason=error.detail)
+                await pause(self._stopping, PAUSE_SECONDS)
+                continue
+            except Exception:
+                # Nobody knows of it: it is told with all there is, and what was in hand comes again.
+                log.exception("work_failed")
                 await pause(self._stopping, PAUSE_SECONDS)
                 continue
             if not worked:

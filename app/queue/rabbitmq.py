@@ -210,8 +210,8 @@ class RabbitQueue:
             await self._open()
             assert self._queue is not None
             if not self._consuming:
-                self._consuming = True
                 await self._queue.consume(self._arrived, timeout=CONNECT_SECONDS)
+                self._consuming = True
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
         self._taken.put_nowait(message)
@@ -225,7 +225,7 @@ class RabbitQueue:
             settings = self._settings
             login = await broker_login(settings)
             try:
-                self._connection = await aio_pika.connect(
+                connection = await aio_pika.connect(
                     host=settings.broker_host,
                     port=settings.broker_port,
                     login=login.user,
@@ -237,20 +237,29 @@ class RabbitQueue:
             except ProbableAuthenticationError:
                 broker_refused(settings)
                 raise
-            self._publishing = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-            taking = await self._connection.channel()
-            await taking.set_qos(prefetch_count=self._prefetch)
-            quorum: dict[str, Any] = {"x-queue-type": "quorum"}
-            self._dead = await taking.declare_queue(f"{self._name}.dead", durable=True, arguments=quorum)
-            limited = quorum | {
-                "x-delivery-limit": DELIVERY_LIMIT,
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": f"{self._name}.dead",
-                # What is dead-lettered is gone from here only when it is there.
-                "x-dead-letter-strategy": "at-least-once",
-                "x-overflow": "reject-publish",
-            }
-            self._queue = await taking.declare_queue(self._name, durable=True, arguments=limited)
+            try:
+                await self._declare(connection)
+            except BaseException:
+                # Whoever is interrupted here leaves nothing half open for the next one.
+                await _close(connection)
+                raise
+            self._connection = connection
+
+    async def _declare(self, connection: AbstractConnection) -> None:
+        self._publishing = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        taking = await connection.channel()
+        await taking.set_qos(prefetch_count=self._prefetch)
+        quorum: dict[str, Any] = {"x-queue-type": "quorum"}
+        self._dead = await taking.declare_queue(f"{self._name}.dead", durable=True, arguments=quorum)
+        limited = quorum | {
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": f"{self._name}.dead",
+            # What is dead-lettered is gone from here only when it is there.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        self._queue = await taking.declare_queue(self._name, durable=True, arguments=limited)
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -258,9 +267,7 @@ class RabbitQueue:
         # What had arrived over it is delivered again.
         self._taken = asyncio.Queue()
         if connection is not None:
-            with suppress(*_GONE, TimeoutError):
-                async with asyncio.timeout(2):
-                    await connection.close()
+            await _close(connection)
 
     async def _answer(self, answer: Any) -> None:
         """Sends an answer. One that does not arrive costs a delivery more, and nothing else."""
@@ -277,9 +284,16 @@ class RabbitQueue:
             except (*_GONE, TimeoutError) as error:
                 await self._drop()
                 raise UnavailableError("RabbitMQ does not answer", why=type(error).__name__, retry_after=1) from error
-            except UnavailableError:
+            except (UnavailableError, asyncio.CancelledError):
+                # A call that is given up half-way takes its channel with it.
                 await self._drop()
                 raise
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with suppress(*_GONE, TimeoutError):
+        async with asyncio.timeout(2):
+            await connection.close()
 
 
 class _Delivery:
@@ -334,7 +348,7 @@ class Relay:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Relays until it is told to stop. Whatever a dependency does, it goes on."""
+        """Relays until it is told to stop. Whatever happens, it goes on."""
         while not self._stopping.is_set():
             rest = self._poll
             try:
@@ -344,6 +358,10 @@ class Relay:
                     continue
             except ApiError as error:
                 log.warning("relay_interrupted", code=error.code, reason=error.detail)
+                rest = 1.0
+            except Exception:
+                # Nobody knows of it: it is told with all there is, and the rows are still in the outbox.
+                log.exception("relay_failed")
                 rest = 1.0
             await deadline.pause(self._stopping, rest)
 

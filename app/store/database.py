@@ -206,6 +206,9 @@ class Database:
         except asyncpg.QueryCanceledError as error:
             limit = self._settings.statement_seconds
             raise DeadlineExceededError(f"PostgreSQL took longer than {limit:g} s", remedy="Ask for less") from error
+        except asyncpg.DeadlockDetectedError as error:
+            # It has rolled back, and would go through now: two wanted the same rows in different orders.
+            raise UnavailableError("PostgreSQL has undone the transaction", why="deadlock", retry_after=1) from error
         except _GONE as error:
             # It may be in the middle of something, and no pool may give it to anybody else.
             with suppress(asyncpg.InterfaceError):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
@@ -443,7 +444,8 @@ class _Plan:
                 self._tenant_id,
                 self._deleted,
             )
-        await connection.executemany(_UPSERT, self._rows)
+        # In the order of their ids, as the worker locks them (`outbox.settle`): neither then waits for the other.
+        await connection.executemany(_UPSERT, sorted(self._rows, key=itemgetter(1)))
 
 
 async def get(connection: Connection, tenant_id: UUID, document_id: UUID) -> Found:

@@ -7,7 +7,7 @@ there. A worker holds its rows by row locks, in a transaction: when it dies they
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,6 +80,7 @@ async def settle(connection: Connection, claims: Sequence[Claim], versions: dict
         return
     tenant_id = gone[0].tenant_id
     await tasks.count(connection, tenant_id, gone)
+    await _lock(connection, tenant_id, versions)
     await connection.execute(
         """
         UPDATE documents SET status = 'INDEXED'
@@ -146,6 +147,7 @@ async def bury(connection: Connection, claims: Sequence[Claim], reason: str) -> 
         ],
     )
     await tasks.count(connection, tenant_id, gone, reason=reason[:1000])
+    await _lock(connection, tenant_id, [claim.document_id for claim in gone])
     await connection.execute(
         """
         UPDATE documents SET status = 'FAILED'
@@ -164,6 +166,15 @@ async def _remove(connection: Connection, claims: Sequence[Claim]) -> list[Claim
     rows = await connection.fetch("DELETE FROM outbox WHERE outbox_id = ANY($1) RETURNING outbox_id", ids)
     gone = {row["outbox_id"] for row in rows}
     return [claim for claim in claims if claim.outbox_id in gone]
+
+
+async def _lock(connection: Connection, tenant_id: UUID, ids: Collection[UUID]) -> None:
+    """Locks documents in the order of their ids: whoever writes them at that moment does so in the same order."""
+    await connection.fetch(
+        "SELECT FROM documents WHERE tenant_id = $1 AND document_id = ANY($2) ORDER BY document_id FOR NO KEY UPDATE",
+        tenant_id,
+        [*ids],
+    )
 
 
 async def depth(connection: Connection) -> Depth:

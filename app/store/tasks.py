@@ -127,7 +127,11 @@ async def start(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]
     await connection.execute(
         """
         UPDATE tasks SET state = 'processing', started_at = now()
-        WHERE tenant_id = $1 AND task_id = ANY($2) AND state = 'enqueued'
+        WHERE tenant_id = $1 AND task_id IN (
+            -- In order, as `count` locks them.
+            SELECT task_id FROM tasks WHERE tenant_id = $1 AND task_id = ANY($2) AND state = 'enqueued'
+            ORDER BY task_id FOR NO KEY UPDATE
+        )
         """,
         tenant_id,
         sorted({claim.task_id for claim in claims}),
@@ -142,7 +146,9 @@ async def count(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]
     # In order, so that two who count the same tasks do not wait for each other.
     ids = sorted(documents)
     await connection.fetch(
-        "SELECT FROM tasks WHERE tenant_id = $1 AND task_id = ANY($2) ORDER BY task_id FOR UPDATE", tenant_id, ids
+        "SELECT FROM tasks WHERE tenant_id = $1 AND task_id = ANY($2) ORDER BY task_id FOR NO KEY UPDATE",
+        tenant_id,
+        ids,
     )
     errors = {
         str(task_id): [{"document_id": str(one), "reason": reason} for one in documents[task_id][:MAX_ERRORS]]

@@ -1,5 +1,7 @@
 """From a write to the index: what is acknowledged is never lost, and never there twice."""
 
+import asyncio
+import random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -254,3 +256,30 @@ async def test_an_outage_of_an_index_buries_nothing_and_the_other_one_goes_on(wo
     async with world.app.read(scope) as connection:
         (task,) = await tasks.page(connection, scope.tenant_id, state=State.SUCCEEDED, size=1)
         assert (task.done, task.failed) == (1, 0)
+
+
+async def test_a_writer_and_a_worker_with_the_same_documents_never_block_each_other(
+    world: World, chance: random.Random
+) -> None:
+    scope = await world.tenant("a")
+    ids = [uuid4() for _ in range(40)]
+    writing = True
+
+    async def write() -> None:
+        nonlocal writing
+        for turn in range(60):
+            chance.shuffle(ids)
+            changed = [Operation(kind="put", document_id=one, document=Document(title=f"{one} {turn}")) for one in ids]
+            await world.write(scope, *changed)
+        writing = False
+
+    async def work() -> None:
+        while writing:
+            await world.worker.step()
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(write())
+        both.create_task(work())
+    await world.index_all()
+    assert {row["status"] for row in await world.admin("SELECT status FROM documents")} == {"INDEXED"}
+    assert {row["state"] for row in await world.admin("SELECT state FROM tasks")} == {"succeeded"}

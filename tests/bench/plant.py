@@ -62,6 +62,12 @@ class Process(Server):
     def __init__(self, folder: Path, words: Sequence[str], settings: Settings) -> None:
         super().__init__(folder)
         self._words, self._settings = words, settings
+        self._said_before = 0
+
+    def spawn(self) -> None:
+        """Starts it, and returns at once."""
+        self._said_before = self.log.stat().st_size if self.log.exists() else 0
+        super().spawn()
 
     def command(self) -> Sequence[str | Path]:
         """The command, as an operator has it."""
@@ -77,7 +83,7 @@ class Process(Server):
     def answers(self) -> bool:
         """Whether it is ready; one that has no port, whether it says so."""
         if self._words[0] == "worker":
-            return "Working" in self.log.read_text()
+            return b"Working" in self.log.read_bytes()[self._said_before :]
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/health/ready")
@@ -204,6 +210,10 @@ class Plant:
         if answer.status not in (200, 202):
             raise DeadError(f"{method} {path} was answered {answer.status}: {said.decode()[:300]}")
         return dict(json.loads(said))
+
+    def ended(self) -> list[Server]:
+        """What was started and does not run any more."""
+        return [one for one in self._started if not one.runs]
 
     def stop(self) -> None:
         """Stops it all, and deletes the folder."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import aio_pika
@@ -279,3 +280,40 @@ async def test_a_relay_and_a_worker_run_until_they_are_told_to_stop(line: Line) 
     line.relay.stop()
     line.worker.stop()
     await asyncio.wait_for(asyncio.gather(*running), 10)
+
+
+async def test_whoever_is_interrupted_while_it_connects_leaves_nothing_half_open(line: Line) -> None:
+    for milliseconds in range(1, 30):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(milliseconds / 1000):
+                await line.queue.wait(5)
+        await line.queue.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(milliseconds / 1000):
+                await line.queue.wait(5)
+        # And now without: whatever is there has to do.
+        assert (await line.queue.health()).ok
+    await line.write(await line.world.tenant("a"), 10)
+    await line.relay.step()
+    assert await line.work() == 10
+
+
+async def test_a_worker_survives_what_nobody_knows_of(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, once = tasks.start, [ZeroDivisionError("nobody knows of it")]
+
+    async def fails_once(*given: Any) -> None:
+        if once:
+            raise once.pop()
+        await started(*given)
+
+    monkeypatch.setattr("app.worker.tasks.start", fails_once)
+    scope = await line.world.tenant("a")
+    await line.write(scope, 10)
+    await line.relay.step()
+    working = asyncio.create_task(line.worker.run())
+    async with asyncio.timeout(20):
+        while await line.found(scope) < 10:
+            await asyncio.sleep(0.1)
+    assert not once
+    line.worker.stop()
+    await working

@@ -87,11 +87,11 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not self.runs:
-                raise DeadError(f"{self.name} has ended: {self._last_words()}")
+                raise DeadError(f"{self.name} has ended: {self.last_words()}")
             if self.answers():
                 return
             time.sleep(0.05)
-        raise DeadError(f"{self.name} does not answer after {seconds:g} s: {self._last_words()}")
+        raise DeadError(f"{self.name} does not answer after {seconds:g} s: {self.last_words()}")
 
     def kill(self) -> None:
         """Ends it as a crash does: by SIGKILL, with all that it started."""
@@ -116,7 +116,8 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process = None
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """What it said last."""
         said = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return " / ".join(line for line in said[-8:] if line.strip()) or "it has said nothing"
 

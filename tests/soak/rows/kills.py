@@ -171,6 +171,7 @@ def _target(
                 wrong.append(f"no more than {load.acknowledged} writes were taken after kill {kill}")
                 break
             tell(f"kills: {victim} {kill} of {size.kills}, {load.acknowledged:,} writes acknowledged")
+    wrong += [f"{one.name} {one.folder.name} has ended by itself: {one.last_words()}" for one in plant.ended()]
     wrong += asyncio.run(_check(plant, tenant, load.history))
     # 0 is no answer at all, as from an API that was killed; 503 says that it cannot, and when to ask again.
     if strange := {status: count for status, count in load.answers.items() if status not in (0, 200, 202, 503)}:
@@ -187,7 +188,8 @@ async def _check(plant: Plant, tenant: str, history: History) -> list[str]:
         tenant_id = await admin.fetchval("SELECT tenant_id FROM tenants WHERE name = $1", tenant)
         open_tasks = "SELECT count(*) FROM tasks WHERE tenant_id = $1 AND (state <> 'succeeded' OR done <> total)"
         if not await _settled(admin, open_tasks, tenant_id):
-            return [f"{await admin.fetchval(open_tasks, tenant_id)} tasks were not done {PATIENCE_SECONDS:.0f} s later"]
+            left = await admin.fetchval(open_tasks, tenant_id)
+            return [f"{left} tasks are open, and none was done for {PATIENCE_SECONDS:.0f} s"]
         letters = await admin.fetchval("SELECT count(*) FROM dead_letters WHERE tenant_id = $1", tenant_id)
     finally:
         await admin.close()
@@ -196,8 +198,11 @@ async def _check(plant: Plant, tenant: str, history: History) -> list[str]:
 
 
 async def _settled(admin: asyncpg.Connection, query: str, tenant_id: UUID) -> bool:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while await admin.fetchval(query, tenant_id):
+    """Waits until nothing is left, for as long as it becomes less."""
+    least, end = None, 0.0
+    while left := await admin.fetchval(query, tenant_id):
+        if least is None or left < least:
+            least, end = left, time.monotonic() + PATIENCE_SECONDS
         if time.monotonic() > end:
             return False
         await asyncio.sleep(0.2)
