@@ -137,6 +137,7 @@ def pointer(place: str) -> str:
 
 
 _DECODER: Final = msgspec.json.Decoder(Document)
+_NOT_STORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def _merge(old: Any, patch: Any) -> Any:
@@ -153,7 +154,7 @@ def _merge(old: Any, patch: Any) -> Any:
 
 def storable(text: str) -> bool:
     """Whether PostgreSQL and JSON can hold a text: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return _NOT_STORABLE.search(text) is None
 
 
 def _text(name: str, value: str, most: int, *, least: int = 0) -> None:

@@ -135,7 +135,7 @@ async def open_service(
         queue, relay, worker = None, None, None
         if work is not None:
             queue, relay = open_queue(settings, work, stack)
-            worker = Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache))
+            worker = worker_of(settings, work, queue, engines, cache)
         secret = _of_no_use if probes_only else settings.secret
         keys = Keys(database, secret("api_key_pepper"))
         metrics, popular = Metrics(settings.release), Counter(database)
@@ -186,7 +186,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         cache = cache_of(settings, open_client(settings), _breaker("Redis", settings), alone=False)
         stack.push_async_callback(cache.close)
         queue, relay = open_queue(settings, work, stack)
-        yield Worker(work, queue, engines, cache, housekeeping(settings, work, engines, cache)), relay
+        yield worker_of(settings, work, queue, engines, cache), relay
 
 
 def open_queue(settings: Settings, work: Database, stack: AsyncExitStack) -> tuple[Queue, Relay | None]:
@@ -320,7 +320,10 @@ async def check_ledger(settings: Settings, database: Database) -> None:
         )
 
 
-def housekeeping(settings: Settings, work: Database, engines: Sequence[Index], cache: Cache) -> Housekeeping:
-    """What a worker does beside its work. Only OpenSearch has to be waited for before the disk is clean."""
+def worker_of(settings: Settings, work: Database, queue: Queue, engines: Sequence[Index], cache: Cache) -> Worker:
+    """What brings documents into the indexes, and keeps house beside it. Embedded, it leaves the machine to others."""
+    # Only OpenSearch has to be waited for before the disk is clean.
     settle = None if settings.opensearch_host else 0.0
-    return Housekeeping(work, engines, cache, ledger=settings.erasure_ledger, settle_seconds=settle)
+    house = Housekeeping(work, engines, cache, ledger=settings.erasure_ledger, settle_seconds=settle)
+    batches = settings.worker_batches if settings.broker_host else 1
+    return Worker(work, queue, engines, cache, house, batches=batches)

@@ -196,6 +196,9 @@ class Settings(BaseSettings):
 
     # Index work
     worker_batch: int = _option(500, "DOCSEARCH_WORKER_BATCH", "Documents that a worker takes at once", gt=0, le=5000)
+    worker_batches: int = _option(
+        4, "DOCSEARCH_WORKER_BATCHES", "Messages of the broker that a worker works on at once", gt=0, le=20
+    )
     worker_attempts: int = _option(5, "DOCSEARCH_WORKER_ATTEMPTS", "Attempts until a document is a dead letter", gt=0)
 
     @property

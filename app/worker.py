@@ -11,7 +11,7 @@ import structlog
 
 from app.errors import ApiError, DeadlineExceededError, UnavailableError
 from app.housekeeping import Housekeeping
-from app.index.model import Index, Outcome, Write
+from app.index.model import Index, Outcome, Write, Written
 from app.queue.model import Claim, Delivery, Queue
 from app.resilience.deadline import pause
 from app.search.model import Cache
@@ -40,6 +40,7 @@ class Worker:
         indexes: Where it goes: all of them have to take a document before it counts as done.
         cache: Whose answers of a tenant are old once something of it was indexed.
         house: Keeps house beside it.
+        batches: How many it has in hand at once: while one waits for an answer, another one is read or counted.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class Worker:
         indexes: Sequence[Index],
         cache: Cache,
         house: Housekeeping | None = None,
+        *,
+        batches: int = 1,
     ) -> None:
         self._database, self._queue, self._indexes, self._cache = database, queue, indexes, cache
-        self.house = house
+        self.house, self._batches = house, batches
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Lets it end after the batch that it is at."""
+        """Lets it end after the batches that it has in hand."""
         self._stopping.set()
         if self.house:
             self.house.stop()
@@ -65,7 +68,8 @@ class Worker:
         async with asyncio.TaskGroup() as beside:
             if self.house:
                 beside.create_task(self.house.run())
-            await self._work()
+            for _ in range(self._batches):
+                beside.create_task(self._work())
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -106,16 +110,19 @@ class Worker:
         writes = await self._read(batch.tenant_id, batch.claims)
         worst: dict[UUID, tuple[Outcome, str]] = {}
         down: list[str] = []
-        for index in self._indexes:
-            try:
-                with tracing.span("engine", {"engine.name": index.level}, kind="client"):
-                    done_here = await index.write([*writes.values()])
-            except (UnavailableError, DeadlineExceededError) as error:
-                # The others get it all the same: one of them stands in for this one.
-                log.warning("index_down", index=index.level, reason=error.detail)
-                down.append(f"{index.level}: {error.detail}")
+        # All of them to their end, whatever becomes of one: what is written is harmless, what is half-way is not.
+        ends = await asyncio.gather(
+            *(_write(index, [*writes.values()]) for index in self._indexes), return_exceptions=True
+        )
+        for index, end in zip(self._indexes, ends, strict=True):
+            if isinstance(end, (UnavailableError, DeadlineExceededError)):
+                # The others got it all the same: one of them stands in for this one.
+                log.warning("index_down", index=index.level, reason=end.detail)
+                down.append(f"{index.level}: {end.detail}")
                 continue
-            for written in done_here:
+            if isinstance(end, BaseException):
+                raise end
+            for written in end:
                 document_id = written.write.document_id
                 if document_id not in worst or _SEVERITY[written.outcome] > _SEVERITY[worst[document_id][0]]:
                     worst[document_id] = written.outcome, written.reason
@@ -152,6 +159,11 @@ class Worker:
                 entry=there.entry() if there else None,
             )
         return writes
+
+
+async def _write(index: Index, writes: Sequence[Write]) -> Sequence[Written]:
+    with tracing.span("engine", {"engine.name": index.level}, kind="client"):
+        return await index.write(writes)
 
 
 _SEVERITY: Final = {Outcome.APPLIED: 0, Outcome.STALE: 1, Outcome.FAILED: 2, Outcome.REFUSED: 3}

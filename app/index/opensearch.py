@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +12,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 import orjson
-from opensearchpy import AsyncHttpConnection, AsyncOpenSearch, AWSV4SignerAsyncAuth
+from opensearchpy import AsyncHttpConnection, AsyncOpenSearch, AWSV4SignerAsyncAuth, JSONSerializer
 from opensearchpy.exceptions import ConnectionError as NotReached
 from opensearchpy.exceptions import NotFoundError, RequestError, SerializationError, TransportError
 
@@ -63,6 +64,9 @@ IDS: Final = 1_000
 """Documents that one request names."""
 
 SynonymsOf = Callable[[UUID, Sequence[str]], Awaitable[Mapping[str, Sequence[str]]]]
+
+_GZIP: Final = 31
+"""Bits of zlib's window, and 16 for a header as gzip has it."""
 
 _OPENING: Final = "\ue000"
 _CLOSING: Final = "\ue001"
@@ -130,9 +134,26 @@ def connect(settings: Settings) -> AsyncOpenSearch:
         maxsize=100,
         max_retries=0,
         timeout=ADMIN_SECONDS,
-        http_compress=True,
+        # Answers, that is; a bulk request is compressed where it is made, and a query is shorter than its headers.
+        headers={"accept-encoding": "gzip"},
+        serializer=_Json(),
         **signed,
     )
+
+
+class _Json(JSONSerializer):
+    """JSON by orjson: a page of hits, or what became of 500 documents, in a fraction of the time."""
+
+    def loads(self, s: str) -> Any:
+        """Reads an answer."""
+        try:
+            return orjson.loads(s)
+        except ValueError as error:
+            raise SerializationError(s, error) from error
+
+    def dumps(self, data: Any) -> Any:
+        """Makes a request."""
+        return data if isinstance(data, (str, bytes)) else orjson.dumps(data).decode()
 
 
 class Signed(AsyncHttpConnection):
@@ -426,7 +447,14 @@ class OpenSearch:
         self, writes: Sequence[Write], lines: Sequence[bytes], layouts: Mapping[UUID, Sequence[Layout]]
     ) -> list[Written]:
         async with self.call(WRITE_SECONDS):
-            answer = await self._client.bulk(body=b"\n".join(lines) + b"\n", params={"require_alias": "true"})
+            answer = await self._client.transport.perform_request(
+                "POST",
+                "/_bulk",
+                params={"require_alias": "true", "filter_path": "items.*.status,items.*.error"},
+                headers={"content-type": "application/x-ndjson", "content-encoding": "gzip"},
+                # At its fastest: a third of the time of zlib's usual level, for a tenth more of bytes.
+                body=zlib.compress(b"\n".join((*lines, b"")), 1, wbits=_GZIP),
+            )
         items = iter(answer["items"])
         found = [[_written(one, next(items)["index"]) for _ in layouts[one.tenant_id]] for one in writes]
         return [min(written, key=lambda one: _SURENESS[one.outcome]) for written in found]

@@ -208,10 +208,11 @@ class RabbitQueue:
             return
         async with self._call():
             await self._open()
-            assert self._queue is not None
-            if not self._consuming:
-                await self._queue.consume(self._arrived, timeout=CONNECT_SECONDS)
-                self._consuming = True
+            async with self._opening:
+                assert self._queue is not None
+                if not self._consuming:
+                    await self._queue.consume(self._arrived, timeout=CONNECT_SECONDS)
+                    self._consuming = True
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
         self._taken.put_nowait(message)

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import msgspec
+import orjson
 from msgspec import Struct
 
 from app import document as documents
@@ -155,7 +156,13 @@ _COLUMNS: Final = ", ".join(Found.__struct_fields__)
 _UPSERT: Final = """
     INSERT INTO documents (tenant_id, document_id, version, status, title, content, author, language, tags, metadata,
                            content_hash, size_bytes, created_at, published_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    SELECT $1, document_id, version, status, title, content, author, language,
+           ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb, content_hash, size_bytes, created_at,
+           published_at, $2
+    FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+                $11::text[], $12::bytea[], $13::int[], $14::timestamptz[], $15::timestamptz[])
+        AS given (document_id, version, status, title, content, author, language, tags, metadata, content_hash,
+                  size_bytes, created_at, published_at)
     ON CONFLICT (tenant_id, document_id) DO UPDATE SET
         version = excluded.version, status = excluded.status, title = excluded.title, content = excluded.content,
         author = excluded.author, language = excluded.language, tags = excluded.tags, metadata = excluded.metadata,
@@ -407,21 +414,11 @@ class _Plan:
     ) -> None:
         self._touched.add(document_id)
         self._there[document_id] = _Row(version, status != "DELETED", digest, created, published)
-        text = (body.title, body.content, body.author, body.language, list(body.tags), body.metadata)
-        self._rows.append(
-            (
-                self._tenant_id,
-                document_id,
-                version,
-                status,
-                *text,
-                digest,
-                body.size() if digest else 0,
-                created,
-                published,
-                self._now,
-            )
-        )
+        # As text: a list of lists would be taken for an array of two dimensions.
+        kept = (orjson.dumps(one).decode() for one in (body.tags, body.metadata))
+        text = (body.title, body.content, body.author, body.language, *kept)
+        size = body.size() if digest else 0
+        self._rows.append((document_id, version, status, *text, digest, size, created, published))
 
     async def write(self, connection: Connection) -> None:
         """Writes what was decided: first the versions that are replaced, then the documents."""
@@ -445,7 +442,8 @@ class _Plan:
                 self._deleted,
             )
         # In the order of their ids, as the worker locks them (`outbox.settle`): neither then waits for the other.
-        await connection.executemany(_UPSERT, sorted(self._rows, key=itemgetter(1)))
+        rows = sorted(self._rows, key=itemgetter(0))
+        await connection.execute(_UPSERT, self._tenant_id, self._now, *map(list, zip(*rows, strict=True)))
 
 
 async def get(connection: Connection, tenant_id: UUID, document_id: UUID) -> Found:

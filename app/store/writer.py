@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 
 from app.errors import ApiError, OverloadedError
+from app.resilience.bulkhead import INDEXING, Bulkhead
 from app.store.database import Database
 from app.store.documents import Outcome, Request, apply_all
 from app.tenancy import Right
@@ -47,10 +48,12 @@ class Writer:
     Args:
         database: Pools of the login that answers requests.
         max_bytes: The largest document, bytes.
+        bulkhead: How many transactions there are at once: reads have the rest of the pool.
     """
 
-    def __init__(self, database: Database, *, max_bytes: int) -> None:
+    def __init__(self, database: Database, *, max_bytes: int, bulkhead: Bulkhead | None = None) -> None:
         self._database, self._max_bytes = database, max_bytes
+        self._bulkhead = bulkhead or Bulkhead("writing", INDEXING)
         self._waiting: dict[UUID, deque[_Waiting]] = {}
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -59,7 +62,7 @@ class Writer:
 
         Raises:
             ForbiddenError: Its scope may not write.
-            OverloadedError: Too many of its tenant wait already.
+            OverloadedError: Too many wait already, of its tenant or of all.
             ApiError: It cannot be written; whoever is in the same transaction is told of what is wrong with the
                 database, and never of what is wrong with a neighbour.
         """
@@ -110,7 +113,7 @@ class Writer:
                     one.answer.set_result(outcome)
 
     async def _commit(self, group: list[_Waiting]) -> list[Outcome]:
-        async with self._database.write(group[0].request.scope) as connection:
+        async with self._bulkhead.enter(), self._database.write(group[0].request.scope) as connection:
             return await apply_all(connection, [one.request for one in group], max_bytes=self._max_bytes)
 
 

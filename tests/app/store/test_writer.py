@@ -11,6 +11,7 @@ import pytest
 from app.document import Document
 from app.errors import ForbiddenError, OverloadedError, PreconditionFailedError, UnavailableError
 from app.resilience import deadline
+from app.resilience.bulkhead import Bulkhead, Size
 from app.store import audit, writer
 from app.store.audit import Origin
 from app.store.documents import Effect, Operation, Request, Stored
@@ -139,3 +140,14 @@ async def test_all_of_a_group_are_told_that_the_database_does_not_answer(world: 
         )
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(one) for one in results] == [UnavailableError] * 3
+
+
+async def test_beyond_its_bulkhead_it_turns_a_tenants_writes_away_and_writes_the_others(world: World) -> None:
+    its = Writer(world.app, max_bytes=2**20, bulkhead=Bulkhead("writing", Size(1, 1, 1)))
+    scopes = [await world.tenant(name) for name in "abcd"]
+    ends = await asyncio.gather(*(its.write(put(one, "tea")) for one in scopes), return_exceptions=True)
+    refused = [end for end in ends if isinstance(end, OverloadedError)]
+    assert len(refused) == 2
+    assert all(one.retry_after for one in refused)
+    assert len(await world.admin("SELECT FROM documents")) == 2
+    assert (await its.write(put(scopes[3], "tea again")))[0] is not None
