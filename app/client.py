@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -30,6 +31,7 @@ from app.index.model import Filter, Hit
 from app.search.parse import SearchRequest
 from app.store.documents import Found
 from app.store.tasks import State, Task
+from app.tls import trusting
 
 __all__ = ["Client", "Document", "Line", "ProblemError", "SearchRequest", "State"]
 
@@ -73,13 +75,30 @@ class Client:
         credential: An API key or a tenant token.
         timeout: For each attempt, s.
         transport: Carries requests instead of the network.
+        ca: File with the certificates that the API's is checked by; by default those that httpx comes with.
+        certificate: File with the certificate that the API is shown, its chain and its private key (mTLS).
+        key: File with that private key, if it is another one.
+
+    Raises:
+        OSError: A file cannot be read, or does not hold that.
     """
 
     def __init__(
-        self, url: str, credential: str, *, timeout: float = 15.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        credential: str,
+        *,
+        timeout: float = 15.0,
+        transport: httpx.BaseTransport | None = None,
+        ca: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
     ) -> None:
         headers = {"authorization": f"Bearer {credential}", "user-agent": "docsearch-client"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+        trusted = trusting(ca) if ca else httpx.create_ssl_context()
+        if certificate is not None:
+            trusted.load_cert_chain(certificate, key)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport, verify=trusted)
 
     def __enter__(self) -> Client:
         return self

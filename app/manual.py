@@ -66,6 +66,32 @@ A request takes from two limits, or from none: that of its key or user, and that
 let in during the last 5 minutes is let in still; a suspended tenant (`docsearch-api tenants suspend`) is out
 after 10 s."""
 
+_TLS = """\
+By default a process answers in clear text: behind a load balancer that ends TLS, or on this machine. It speaks TLS by
+itself, 1.3 and nothing older, with
+
+    DOCSEARCH_TLS_CERTIFICATE=/tls/tls.crt DOCSEARCH_TLS_KEY=/tls/tls.key     # PEM; the certificate with its chain
+    DOCSEARCH_TLS_CLIENT_CA=/tls/ca.crt                                       # mTLS: who has none of it is not let in
+    DOCSEARCH_PROBE_PORT=8081                                                 # for who shows no certificate
+
+**Clients** of mTLS are refused in the handshake if they have no certificate, one that has expired, or another
+authority's; each refusal is logged (`handshake_failed`). A certificate opens a connection and nothing else: requests
+need a key or a token as before. Revocation lists are not read, so let certificates live for days. In Python it is
+`Client(url, credential, ca=Path("ca.crt"), certificate=Path("client.crt"), key=Path("client.key"))`.
+
+**Probes.** The kubelet, most balancers and many a Prometheus show no certificate. The port of probes answers
+`/health*` and `/metrics` in clear text, and 404 for all else. It is as open as the network lets it be. When a process
+ends, it goes on until the other port has finished.
+
+**Renewal** needs no restart: the files are looked at in handshakes, once a second at most, and so is the authorities'
+file. What does not work, such as half of a renewal, is logged (`certificate_not_renewed`), and what worked before goes
+on; at the start the process ends with the reason. Connections that are open stay so, under the certificate that they
+began with. `tls_certificate_expiration_timestamp_seconds` in the metrics says when the certificate ends that is shown
+now: alert on it, since a renewal that failed shows there.
+
+**Connections that the service opens** (PostgreSQL, Redis, RabbitMQ, OpenSearch, the identity provider) are TLS 1.2 at
+least, and 1.3 wherever the other side has it, with the certificate checked unless an option below says otherwise."""
+
 _COMPLIANCE = """\
 **Erasure** (GDPR, article 17). `POST /v1/erasures`, or `docsearch-api erasures create`, erases all documents whose
 `metadata.user_id` is a user's, with all their versions: from PostgreSQL, where an empty row with a newer version
@@ -110,6 +136,8 @@ def manual() -> str:
         _INTRODUCTION,
         "## Who may do what",
         _ACCESS.format(roles=_roles()),
+        "## TLS",
+        _TLS,
         "## Erasure, retention, audit",
         _COMPLIANCE,
         "## Endpoints",

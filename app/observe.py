@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -78,6 +79,12 @@ class Metrics:
         self.queue_age = gauge("queue_oldest_seconds", "Age of the document that waits longest, s")
         self.pool = gauge("db_pool_connections", "Connections to PostgreSQL", "state")
         gauge("docsearch_release", "Always 1", "release").labels(release).set(1)
+
+    def expiring(self, expires_at: Callable[[], float]) -> None:
+        """Shows when the certificate ends that clients are shown, s since 1970."""
+        text = "When the certificate that clients are shown ends, s since 1970"
+        name = "tls_certificate_expiration_timestamp_seconds"
+        Gauge(name, text, registry=self.registry).set_function(expires_at)
 
     def asked(self, engine: str, seconds: float) -> None:
         """Counts an answer of an engine."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Final, Protocol
 
 import structlog
 import uvicorn
@@ -16,18 +16,30 @@ from pydantic import SecretStr
 from app.errors import SettingsError
 from app.http import health
 from app.http.app import OPERATIONS, application
+from app.http.call import Operation
 from app.runtime import Service, open_service, open_worker
 from app.search.popular import Warmer
 from app.settings import SECRETS, Settings
 from app.store.database import connect
 from app.store.embedded import SUPERUSER, Embedded
 from app.store.schema import migrate
+from app.tls import Inbound
 from app.trace import tracing, wanted
 
 log = structlog.get_logger(__name__)
 
 EMBEDDED_POOL: dict[str, int] = {"pool_min": 1, "pool_max": 10}
 """Connections to a PostgreSQL that one process has to itself, and whose ``max_connections`` is 100."""
+
+HANDSHAKE_SECONDS: Final = 10.0
+"""A client has so long for its handshake, s: a connection that stays silent costs no longer."""
+
+GOODBYE_SECONDS: Final = 2.0
+"""A client has so long to say goodbye too, s. Who keeps a connection for later does not listen to it, and would hold up
+the end of a process by uvloop's 30 s."""
+
+BACKLOG: Final = 2048
+"""Connections that wait to be taken, as uvicorn has it."""
 
 
 def owner(settings: Settings) -> str:
@@ -89,36 +101,30 @@ async def serve(
         probes_only: Whether nothing is answered but probes and metrics.
 
     Raises:
-        SettingsError: The port is taken.
+        SettingsError: A port is taken, or the files of TLS do not work.
     """
     # The index of a standby follows the primary's, and its database takes nothing.
     with_worker = with_worker and not settings.standby_of
-    with _listening(settings) as listener:
+    tls = Inbound.of(settings)
+    with ExitStack() as listening:
+        listener = listening.enter_context(_listening(settings, settings.port, "--port, or DOCSEARCH_PORT"))
+        aside = None
+        if settings.probe_port is not None:
+            aside = listening.enter_context(_listening(settings, settings.probe_port, "DOCSEARCH_PROBE_PORT"))
         opened = open_service(settings, with_worker=with_worker, probes_only=probes_only)
         async with _traced(settings), opened as (service, worker):
-            server = _Server(
-                uvicorn.Config(
-                    application(service, health.OPERATIONS if probes_only else OPERATIONS),
-                    loop="uvloop",
-                    http="httptools",
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=int(settings.drain_seconds),
-                    timeout_keep_alive=75,
-                ),
-                service,
-            )
+            server = _Server(service, health.OPERATIONS if probes_only else OPERATIONS, listener, tls)
+            probes = _Server(service, health.OPERATIONS, aside) if aside else None
+            if tls:
+                service.metrics.expiring(tls.expires_at)
             beside: list[_Beside] = [one for one in (worker, service.relay) if one]
             if not (probes_only or settings.standby_of):
                 beside += [service.popular, Warmer(service.database, service.search)]
             work = [asyncio.create_task(one.run()) for one in beside]
             try:
                 with _signals(server.leave):
-                    host, port = listener.getsockname()[:2]
-                    ready(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/")  # noqa: S104 - compared
-                    await server.serve(sockets=[listener])
+                    ready(server.url)
+                    await _answer(server, probes)
             finally:
                 for one in beside:
                     one.stop()
@@ -158,15 +164,83 @@ async def _traced(settings: Settings) -> AsyncIterator[None]:
         await asyncio.to_thread(tracing.stop)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that leaves signals to us: it would raise them again once it has stopped."""
+async def _answer(server: _Server, probes: _Server | None) -> None:
+    """Answers until the server is told to stop, and probes until it has finished."""
+    if probes is None:
+        await server.answer()
+        return
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(probes.answer())
+        await server.answer()
+        probes.should_exit, probes.force_exit = True, server.force_exit
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
+
+class _Server(uvicorn.Server):
+    """Uvicorn that leaves signals to us, and does not wait long for who does not answer.
+
+    Args:
+        service: The parts that answer.
+        operations: What can be asked for.
+        listener: Where.
+        tls: How connections are secured.
+    """
+
+    def __init__(
+        self, service: Service, operations: Sequence[Operation], listener: socket.socket, tls: Inbound | None = None
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application(service, operations),
+                loop="uvloop",
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(service.settings.drain_seconds),
+                timeout_keep_alive=75,
+            )
+        )
+        self._service, self._listener, self._tls = service, listener, tls
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host, port = self._listener.getsockname()[:2]
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/"  # noqa: S104 - compared
+
+    async def answer(self) -> None:
+        """Answers until it is told to stop, and what it has begun by then."""
+        await self.serve(sockets=[self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes connections."""
+        if self._tls is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        # As uvicorn does it, but for how long is waited for the other side: it has no options for that.
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                protocol,
+                sock=self._listener,
+                backlog=BACKLOG,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=GOODBYE_SECONDS,
+            )
+        ]
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        # It would raise them again once it has stopped.
         yield
 
     def leave(self) -> None:
@@ -199,17 +273,17 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def _listening(settings: Settings, port: int, by: str) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.listen_at else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((settings.listen_at, settings.port))
+            listener.bind((settings.listen_at, port))
         except OSError as error:
             raise SettingsError(
-                f"{settings.listen_at}:{settings.port} cannot be listened at",
+                f"{settings.listen_at}:{port} cannot be listened at",
                 why=error.strerror or str(error),
-                remedy="Choose another one by --port, or DOCSEARCH_PORT",
+                remedy=f"Choose another one by {by}",
             ) from error
-        listener.listen(2048)
+        listener.listen(BACKLOG)
         yield listener

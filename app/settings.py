@@ -43,6 +43,16 @@ class Settings(BaseSettings):
     # This process
     port: int = _option(8080, "DOCSEARCH_PORT", "TCP port that requests are answered at", ge=0, le=65535)
     address: str = _option("", "DOCSEARCH_ADDRESS", "IP address to listen at; 127.0.0.1 if embedded, otherwise all")
+    tls_certificate: Path | None = _option(
+        None, "DOCSEARCH_TLS_CERTIFICATE", "File with the certificate that is shown, and its chain; none: no TLS"
+    )
+    tls_key: Path | None = _option(None, "DOCSEARCH_TLS_KEY", "File with the certificate's private key")
+    tls_client_ca: Path | None = _option(
+        None, "DOCSEARCH_TLS_CLIENT_CA", "File with the certificates that each client's is checked by; none: no mTLS"
+    )
+    probe_port: int | None = _option(
+        None, "DOCSEARCH_PROBE_PORT", "TCP port for health and metrics alone, without TLS; none: none", ge=1, le=65535
+    )
     home: Path = _option(Path(".docsearch"), "DOCSEARCH_HOME", "Folder of the embedded default's files")
     trust_forwarded: bool = _option(
         False, "DOCSEARCH_TRUST_FORWARDED", "Whether the last X-Forwarded-For is a load balancer's, and true"

@@ -9,7 +9,6 @@ too old          used no more: whoever signed with a stolen key is locked out in
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from app.errors import SettingsError, UnauthenticatedError, UnavailableError
 from app.settings import Settings
+from app.tls import trusting
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +199,7 @@ class Fetch:
                     f"{name} is not an https URL", why="whoever is between could put keys of their own there"
                 )
         try:
-            trusted = ssl.create_default_context(cafile=settings.oidc_ca)
+            trusted = trusting(settings.oidc_ca)
         except OSError as error:
             raise SettingsError("OIDC_CA cannot be used", why=str(error)) from error
         self._client = httpx.AsyncClient(

@@ -64,7 +64,8 @@ class _Routes:
         self._whole = {path for path in by_path if "{" not in path}
         self._routes = [Route(path, _nothing, name=path) for path in sorted(by_path) if path not in self._whole]
         self._by_path = by_path
-        self._files = page.files(openapi)
+        # They are of the whole: where there are probes alone, there is nothing else.
+        self._files = page.files(openapi) if operations is OPERATIONS else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

@@ -11,7 +11,6 @@ one that comes twice finds its rows gone. So the broker may be killed, emptied o
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -34,6 +33,7 @@ from app.settings import Settings
 from app.store import outbox
 from app.store.database import Database
 from app.tenancy import internal
+from app.tls import trusting
 from app.trace import tracing
 
 log = structlog.get_logger(__name__)
@@ -232,7 +232,7 @@ class RabbitQueue:
                     login=login.user,
                     password=login.password,
                     ssl=settings.broker_tls,
-                    ssl_context=ssl.create_default_context(cafile=settings.broker_ca) if settings.broker_tls else None,
+                    ssl_context=trusting(settings.broker_ca) if settings.broker_tls else None,
                     timeout=CONNECT_SECONDS,
                 )
             except ProbableAuthenticationError:

@@ -26,6 +26,7 @@ from app.errors import DeadlineExceededError, OverloadedError, SettingsError, Un
 from app.index.model import Health
 from app.settings import Settings
 from app.tenancy import Scope
+from app.tls import trusting
 from app.trace import tracing
 
 log = structlog.get_logger(__name__)
@@ -320,9 +321,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | Literal["require"] | bool:
         return False
     if settings.database_tls == "require":
         return "require"
-    context = ssl.create_default_context(cafile=settings.database_ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    return trusting(settings.database_ca)
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
