@@ -12,6 +12,7 @@ import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.resilience.breaker import State
 from app.search.model import Answer, Level
 from app.settings import Settings
 from app.trace import add_ids
@@ -78,6 +79,9 @@ class Metrics:
         self.queue_ready = gauge("queue_depth", "Documents that wait for the index")
         self.queue_age = gauge("queue_oldest_seconds", "Age of the document that waits longest, s")
         self.pool = gauge("db_pool_connections", "Connections to PostgreSQL", "state")
+        self._breakers = gauge(
+            "circuit_breaker_state", "1 of the state that a dependency's breaker is in", "dependency", "state"
+        )
         gauge("docsearch_release", "Always 1", "release").labels(release).set(1)
 
     def expiring(self, expires_at: Callable[[], float]) -> None:
@@ -85,6 +89,11 @@ class Metrics:
         text = "When the certificate that clients are shown ends, s since 1970"
         name = "tls_certificate_expiration_timestamp_seconds"
         Gauge(name, text, registry=self.registry).set_function(expires_at)
+
+    def breaker(self, dependency: str, state: State) -> None:
+        """Takes note of the state that a breaker is in from now on."""
+        for one in State:
+            self._breakers.labels(dependency, one.value).set(one is state)
 
     def asked(self, engine: str, seconds: float) -> None:
         """Counts an answer of an engine."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import structlog
+
 from app import logbook
 from app.access.admission import Admission
 from app.access.keys import Keys
@@ -22,7 +24,7 @@ from app.index.model import Index
 from app.observe import Metrics
 from app.queue.model import Queue
 from app.redis_client import Client, open_client
-from app.resilience.breaker import Breaker
+from app.resilience.breaker import Breaker, State
 from app.resilience.limits import Limiter
 from app.search.cache import LayeredCache
 from app.search.cursor import Cursors
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from app.access.users import Users
     from app.index.opensearch import OpenSearch
     from app.queue.rabbitmq import Relay
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -128,17 +132,18 @@ async def open_service(
         if with_worker:
             work = await Database.open(settings, settings.database_user or "docsearch_index")
             stack.push_async_callback(work.close)
-        engines = open_engines(settings, database, work, stack)
-        redis, redis_breaker = open_client(settings), _breaker("Redis", settings)
+        metrics = Metrics(settings.release)
+        engines = open_engines(settings, database, work, stack, metrics)
+        redis, redis_breaker = open_client(settings), _breaker("Redis", settings, metrics)
         cache = cache_of(settings, redis, redis_breaker, alone=with_worker and not settings.broker_host)
         stack.push_async_callback(cache.close)
         queue, relay, worker = None, None, None
         if work is not None:
-            queue, relay = open_queue(settings, work, stack)
+            queue, relay = open_queue(settings, work, stack, metrics)
             worker = worker_of(settings, work, queue, engines, cache)
         secret = _of_no_use if probes_only else settings.secret
         keys = Keys(database, secret("api_key_pepper"))
-        metrics, popular = Metrics(settings.release), Counter(database)
+        popular = Counter(database)
         search = SearchService(engines, cache, noted=popular.note, timed=metrics.asked)
         stack.push_async_callback(search.close)
         service = Service(
@@ -189,26 +194,33 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         yield worker_of(settings, work, queue, engines, cache), relay
 
 
-def open_queue(settings: Settings, work: Database, stack: AsyncExitStack) -> tuple[Queue, Relay | None]:
+def open_queue(
+    settings: Settings, work: Database, stack: AsyncExitStack, metrics: Metrics | None = None
+) -> tuple[Queue, Relay | None]:
     """Where index work waits: at the broker, with what brings it there, or in the outbox itself.
 
     Args:
         settings: Where the broker is, if there is one.
         work: Pools of the worker's login.
         stack: Closes it.
+        metrics: Say whether its breaker is open.
     """
     if not settings.broker_host:
         return outbox_queue(work, settings), None
     # Imported by who has one alone, as the client of OpenSearch.
     from app.queue.rabbitmq import RabbitQueue, Relay  # noqa: PLC0415
 
-    broker = RabbitQueue(settings, work, breaker=_breaker("RabbitMQ", settings))
+    broker = RabbitQueue(settings, work, breaker=_breaker("RabbitMQ", settings, metrics))
     stack.push_async_callback(broker.close)
     return broker, Relay(work, broker, batch=settings.worker_batch)
 
 
 def open_engines(
-    settings: Settings, database: Database, work: Database | None, stack: AsyncExitStack
+    settings: Settings,
+    database: Database,
+    work: Database | None,
+    stack: AsyncExitStack,
+    metrics: Metrics | None = None,
 ) -> tuple[Index, ...]:
     """The engine of choice, then the one that stands in for it.
 
@@ -217,11 +229,12 @@ def open_engines(
         database: Pools of the login that reads.
         work: Pools of the worker's login, if this process indexes.
         stack: Closes them.
+        metrics: Say whether its breaker is open.
     """
     full_text = FullText(database, work)
     if not settings.opensearch_host:
         return (full_text,)
-    search = open_search(settings, database)
+    search = open_search(settings, database, metrics)
     stack.push_async_callback(search.close)
     return search, full_text
 
@@ -241,7 +254,7 @@ async def open_users(settings: Settings, stack: AsyncExitStack) -> Users | None:
     return Users(settings, await stack.enter_async_context(open_issuer(settings)))
 
 
-def open_search(settings: Settings, database: Database) -> OpenSearch:
+def open_search(settings: Settings, database: Database, metrics: Metrics | None = None) -> OpenSearch:
     """OpenSearch, with the layouts of tenants and the synonyms that the database has."""
     # Imported by who has one alone: its client takes half a second.
     from app.index.opensearch import OpenSearch, connect  # noqa: PLC0415
@@ -255,12 +268,21 @@ def open_search(settings: Settings, database: Database) -> OpenSearch:
         connect(settings),
         layouts=StoredLayouts(database),
         synonyms_of=synonyms_of,
-        breaker=_breaker("OpenSearch", settings),
+        breaker=_breaker("OpenSearch", settings, metrics),
     )
 
 
-def _breaker(name: str, settings: Settings) -> Breaker:
-    return Breaker(name, open_seconds=settings.breaker_open_seconds)
+def _breaker(name: str, settings: Settings, metrics: Metrics | None = None) -> Breaker:
+    """The breaker of a dependency, whose states are logged and, in a process that has metrics, among them."""
+
+    def changed(dependency: str, state: State) -> None:
+        log.warning("breaker_changed", dependency=dependency, state=state.value)
+        if metrics:
+            metrics.breaker(dependency, state)
+
+    if metrics:
+        metrics.breaker(name, State.CLOSED)
+    return Breaker(name, open_seconds=settings.breaker_open_seconds, changed=changed)
 
 
 def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:

@@ -8,6 +8,7 @@ import pytest
 
 from app.index.model import Result
 from app.observe import MAX_TENANTS, Metrics
+from app.resilience.breaker import State
 from app.search.model import Answer, Level
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,16 @@ def test_every_metric_of_ours_that_the_platform_names_is_there() -> None:
         for match in ours.finditer(expression)
     ]
     assert {*rules} <= names
+
+
+def test_a_breaker_is_in_one_state_at_a_time() -> None:
+    metrics = Metrics()
+    for state in (State.CLOSED, State.OPEN, State.HALF_OPEN):
+        metrics.breaker("Redis", state)
+        lines = re.findall(
+            r'^circuit_breaker_state{dependency="Redis",state="(\w+)"} 1.0$', metrics.text().decode(), re.MULTILINE
+        )
+        assert lines == [state.value]
 
 
 def test_thousands_of_tenants_have_a_bounded_number_of_labels() -> None:

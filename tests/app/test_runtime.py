@@ -1,14 +1,18 @@
 """What a process is made of, by its settings."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from app.document import Document
 from app.index.model import Match, Query
-from app.runtime import open_worker
+from app.resilience.limits import of_tenant
+from app.runtime import open_service, open_worker
 from app.store.documents import Operation
+from tests.app.services.server import free_port
 from tests.app.services.servers import RabbitMQ
 from tests.app.world import World
 
@@ -39,3 +43,16 @@ async def test_with_a_broker_a_worker_gets_what_its_relay_brings_there(world: Wo
         worker.stop()
         await asyncio.gather(*running)
     assert (await world.index.search(scope.query(Query(Match("tea"))))).total == 1
+
+
+async def test_that_a_breaker_is_open_is_seen_from_outside(world: World) -> None:
+    nobody = {"cache_host": "127.0.0.1", "cache_port": free_port(), "cache_tls": False}
+    async with open_service(world.settings.model_copy(update=nobody), with_worker=False) as (service, _):
+        assert 'circuit_breaker_state{dependency="Redis",state="closed"} 1.0' in service.metrics.text().decode()
+        with capture_logs() as logs:
+            for _ in range(20):
+                await service.limits.take(of_tenant(uuid4(), 60))
+        assert 'circuit_breaker_state{dependency="Redis",state="open"} 1.0' in service.metrics.text().decode()
+    assert {"dependency": "Redis", "state": "open"}.items() <= next(
+        one for one in logs if one["event"] == "breaker_changed"
+    ).items()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +39,11 @@ INDEXED_SECONDS = 300.0
 
 UNLIMITED = 10**9
 """Requests per minute: the limits are kept, and never reached."""
+
+
+Service = PostgreSQL | Redis | RabbitMQ | OpenSearch
+
+Reached = Callable[[Service], Mapping[str, Any]]
 
 
 class WarmOpenSearch(OpenSearch):
@@ -116,11 +121,12 @@ class Plant:
 
     Args:
         tell: Is told what is being done.
+        reached: How a service that runs is reached, as settings; by default as it says itself.
         settings: What its processes are told besides.
     """
 
-    def __init__(self, tell: Callable[[str], None], **settings: Any) -> None:
-        self._more = settings
+    def __init__(self, tell: Callable[[str], None], reached: Reached | None = None, **settings: Any) -> None:
+        self._more, self._reached = settings, reached or (lambda service: service.settings())
         self.folder = Path(tempfile.mkdtemp(prefix="docsearch-", dir="/tmp"))
         # PostgreSQL runs as a user of its own, who has to get there.
         self.folder.chmod(0o755)
@@ -128,8 +134,9 @@ class Plant:
         self.opensearch = WarmOpenSearch(self.folder / "opensearch")
         self.postgresql = PostgreSQL(self.folder / "postgresql")
         self.redis, self.rabbitmq = Redis(self.folder / "redis"), RabbitMQ(self.folder / "rabbitmq")
-        self._services = (self.postgresql, self.redis, self.rabbitmq, self.opensearch)
+        self._services: tuple[Service, ...] = (self.postgresql, self.redis, self.rabbitmq, self.opensearch)
         self._started: list[Server] = []
+        self._drivers: set[subprocess.Popen[bytes]] = set()
         self.settings = load()
         self.key = ""
         self.api: Process
@@ -142,7 +149,7 @@ class Plant:
             self._tell(f"starting {server.name}")
             self._started.append(server)
             server.start()
-            where |= server.settings()
+            where |= self._reached(server)
         told = {
             **SECRETS,
             "database_name": "docsearch",
@@ -217,6 +224,8 @@ class Plant:
 
     def stop(self) -> None:
         """Stops it all, and deletes the folder."""
+        for driver in [*self._drivers]:
+            driver.kill()
         for server in self._started[::-1]:
             server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -225,16 +234,25 @@ class Plant:
         """Has the driver send what is ordered, and says besides what the API used meanwhile."""
         orders = Orders(**{"port": self.api.port, "key": self.key, **more})
         before, began = self.api.cpu, time.perf_counter()
-        done = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-m", "tests.bench.driver"],
-            input=json.dumps(asdict(orders)).encode(),
-            capture_output=True,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=PROJECT,
-        )
-        if done.returncode:
-            raise DeadError(f"the driver has ended: {done.stderr.decode()[-800:]}")
-        found: dict[str, Any] = json.loads(done.stdout)
+        ) as driver:
+            # Whoever stops the plant ends it, and with it whoever waits here in another thread.
+            self._drivers.add(driver)
+            try:
+                said, errors = driver.communicate(json.dumps(asdict(orders)).encode())
+            except BaseException:
+                driver.kill()
+                raise
+            finally:
+                self._drivers.discard(driver)
+        if driver.returncode:
+            raise DeadError(f"the driver has ended: {errors.decode()[-800:]}")
+        found: dict[str, Any] = json.loads(said)
         return found | {
             "api_cpu": self.api.cpu - before,
             "api_mb": self.api.memory,
@@ -243,9 +261,9 @@ class Plant:
 
 
 @contextmanager
-def running(tell: Callable[[str], None], **settings: Any) -> Iterator[Plant]:
+def running(tell: Callable[[str], None], reached: Reached | None = None, **settings: Any) -> Iterator[Plant]:
     """A plant that runs inside, and is gone afterwards, whatever happens."""
-    plant = Plant(tell, **settings)
+    plant = Plant(tell, reached, **settings)
     try:
         plant.start()
         yield plant

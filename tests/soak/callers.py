@@ -21,14 +21,32 @@ class Callers:
 
     @contextmanager
     def going(self) -> Iterator[None]:
-        """Calls go on meanwhile."""
-        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="callers")
+        """Calls go on meanwhile.
+
+        Raises:
+            RuntimeError: They have not: nothing that was seen meanwhile says anything.
+        """
+        failed: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                asyncio.run(self._run())
+            except BaseException as error:  # noqa: BLE001 # it is raised where somebody sees it
+                failed.append(error)
+
+        thread = threading.Thread(target=call, name="callers")
         thread.start()
         try:
-            yield
-        finally:
-            self._stopping.set()
-            thread.join()
+            try:
+                yield
+            finally:
+                self._stopping.set()
+                thread.join()
+        except Exception:
+            if not failed:
+                raise
+        if failed:
+            raise RuntimeError(f"the callers have ended: {type(failed[0]).__name__}: {failed[0]}") from failed[0]
 
     async def _run(self) -> None:
         """Calls until it is told to stop."""

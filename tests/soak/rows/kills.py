@@ -172,7 +172,7 @@ def _target(
                 break
             tell(f"kills: {victim} {kill} of {size.kills}, {load.acknowledged:,} writes acknowledged")
     wrong += [f"{one.name} {one.folder.name} has ended by itself: {one.last_words()}" for one in plant.ended()]
-    wrong += asyncio.run(_check(plant, tenant, load.history))
+    wrong += asyncio.run(check(plant, tenant, load.history))
     # 0 is no answer at all, as from an API that was killed; 503 says that it cannot, and when to ask again.
     if strange := {status: count for status, count in load.answers.items() if status not in (0, 200, 202, 503)}:
         wrong.append(f"answers by status: {strange}")
@@ -180,8 +180,8 @@ def _target(
     return figures, wrong
 
 
-async def _check(plant: Plant, tenant: str, history: History) -> list[str]:
-    """What does not hold in the end."""
+async def check(plant: Plant, tenant: str, history: History) -> list[str]:
+    """What does not hold of a tenant's documents, once nothing waits for the index any more."""
     settings = plant.settings
     admin = await connect(settings, SUPERUSER)
     try:

@@ -46,6 +46,8 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     with running(tell) as plant:
         plant.load(Corpus(seed).documents(search.documents))
         most = capacity.find(plant, search, seed, tell)
+        if not most:
+            return Verdict("overload", PROMISE, {"c_per_s": most}, (capacity.too_slow(search),), seed)
         rate = size.rate or 3 * most
         calm = {"rate": most / 2 if size.timed else 10.0, "seconds": 5.0, "fresh": capacity.FRESH}
         before = plant.drive(**calm, seed=seed, first_fresh=7 * 10**6)
