@@ -1,6 +1,8 @@
 """The client tries again what may work, never what was carried out, and raises what was refused."""
 
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -131,3 +133,12 @@ def test_every_request_of_the_client_is_an_operation_of_the_api() -> None:
     }
     assert len({*asked}) == 14
     assert {*asked} <= known
+
+
+def test_files_that_hold_no_certificate_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "rubbish").write_text("no certificate")
+    for name, wrong in {"nothing": FileNotFoundError, "rubbish": ssl.SSLError}.items():
+        with pytest.raises(wrong):
+            Client("https://api", "dsk_x", ca=tmp_path / name)
+        with pytest.raises(wrong):
+            Client("https://api", "dsk_x", certificate=tmp_path / name)
