@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -37,8 +37,8 @@ from app.store import erasures, schema
 from app.store.database import Database
 from app.store.outbox import OutboxQueue
 from app.store.placements import StoredLayouts
+from app.store.synonyms import StoredSynonyms
 from app.store.writer import Writer
-from app.tenancy import internal
 from app.worker import Worker
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ async def open_service(
             work = await Database.open(settings, settings.database_user or "docsearch_index")
             stack.push_async_callback(work.close)
         metrics = Metrics(settings.release)
-        engines = open_engines(settings, database, work, stack, metrics)
         redis, redis_breaker = open_client(settings), _breaker("Redis", settings, metrics)
         cache = cache_of(settings, redis, redis_breaker, alone=with_worker and not settings.broker_host)
         stack.push_async_callback(cache.close)
+        engines = open_engines(settings, database, work, cache, stack, metrics)
         queue, relay, worker = None, None, None
         if work is not None:
             queue, relay = open_queue(settings, work, stack, metrics)
@@ -187,9 +187,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Worker, Relay |
         stack.push_async_callback(work.close)
         await check_schema(work)
         await check_ledger(settings, work)
-        engines = open_engines(settings, work, work, stack)
         cache = cache_of(settings, open_client(settings), _breaker("Redis", settings), alone=False)
         stack.push_async_callback(cache.close)
+        engines = open_engines(settings, work, work, cache, stack)
         queue, relay = open_queue(settings, work, stack)
         yield worker_of(settings, work, queue, engines, cache), relay
 
@@ -219,6 +219,7 @@ def open_engines(
     settings: Settings,
     database: Database,
     work: Database | None,
+    cache: Cache,
     stack: AsyncExitStack,
     metrics: Metrics | None = None,
 ) -> tuple[Index, ...]:
@@ -228,13 +229,14 @@ def open_engines(
         settings: Where OpenSearch is, if there is one.
         database: Pools of the login that reads.
         work: Pools of the worker's login, if this process indexes.
+        cache: Knows when what is known of a tenant is old.
         stack: Closes them.
         metrics: Say whether its breaker is open.
     """
     full_text = FullText(database, work)
     if not settings.opensearch_host:
         return (full_text,)
-    search = open_search(settings, database, metrics)
+    search = open_search(settings, database, cache, metrics)
     stack.push_async_callback(search.close)
     return search, full_text
 
@@ -254,20 +256,15 @@ async def open_users(settings: Settings, stack: AsyncExitStack) -> Users | None:
     return Users(settings, await stack.enter_async_context(open_issuer(settings)))
 
 
-def open_search(settings: Settings, database: Database, metrics: Metrics | None = None) -> OpenSearch:
+def open_search(settings: Settings, database: Database, cache: Cache, metrics: Metrics | None = None) -> OpenSearch:
     """OpenSearch, with the layouts of tenants and the synonyms that the database has."""
     # Imported by who has one alone: its client takes half a second.
     from app.index.opensearch import OpenSearch, connect  # noqa: PLC0415
 
-    async def synonyms_of(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        async with database.read(internal(tenant_id, "synonyms"), replica=True) as connection:
-            rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
-        return {row["word"]: row["alternatives"] for row in rows}
-
     return OpenSearch(
         connect(settings),
         layouts=StoredLayouts(database),
-        synonyms_of=synonyms_of,
+        synonyms_of=StoredSynonyms(database, cache.generation).of,
         breaker=_breaker("OpenSearch", settings, metrics),
     )
 

@@ -31,6 +31,7 @@ from app.index.placement import (
 from app.moves import GRACE_SECONDS, Mover, Reached, Tell, nothing
 from app.rebuild import rebuild_in_place
 from app.runtime import open_search
+from app.search.model import NoCache
 from app.settings import Settings
 from app.store import audit, placements, tenants
 from app.store.audit import Origin
@@ -336,7 +337,7 @@ async def _open(settings: Settings, tenant: str | None) -> AsyncIterator[_Open]:
         stack.push_async_callback(work.close)
         search = None
         if settings.opensearch_host:
-            search = open_search(settings, work)
+            search = open_search(settings, work, NoCache())
             stack.push_async_callback(search.close)
         yield _Open(settings, connection, work, FullText(work, work), search, names)
 

@@ -66,6 +66,7 @@ class SearchService:
         self._warming = Bulkhead("warming", WARMING)
         self._noted, self._timed = noted, timed
         self._flights: dict[str, asyncio.Task[Answer]] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def search(self, query: ScopedQuery) -> Answer:
         """What a query finds.
@@ -154,7 +155,10 @@ class SearchService:
         with deadline.within(REFRESH_SECONDS):
             async with self._bulkhead.enter():
                 answer = await self._ask(query)
-            await self._cache.put(key, answer)
+            # Nobody waits for it to be kept. It is in this process before anybody has it.
+            keeping = asyncio.create_task(self._cache.put(key, answer))
+            self._keeping.add(keeping)
+            keeping.add_done_callback(self._keeping.discard)
         return answer
 
     async def _ask(self, query: ScopedQuery) -> Answer:
@@ -182,4 +186,4 @@ class SearchService:
         flights = [*self._flights.values()]
         for flight in flights:
             flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await asyncio.gather(*flights, *self._keeping, return_exceptions=True)

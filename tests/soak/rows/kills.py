@@ -23,6 +23,7 @@ from app.errors import ApiError
 from app.index.full_text import FullText
 from app.index.model import Comparable
 from app.runtime import open_search
+from app.search.model import NoCache
 from app.store import documents
 from app.store.database import connect
 from app.store.embedded import SUPERUSER
@@ -216,7 +217,7 @@ async def _compare(plant: Plant, world: World, tenant_id: UUID, history: History
     wrong = history.violations({one.document_id: one.title for one in found}, versions)
     if others := Counter(one.status for one in found if one.status != "INDEXED"):
         wrong.append(f"documents are not indexed: {dict(others)}")
-    search = open_search(plant.settings, world.app)
+    search = open_search(plant.settings, world.app, NoCache())
     engines: dict[str, Comparable] = {"full_text": FullText(world.app, world.work), "opensearch": search}
     try:
         for name, engine in engines.items():
