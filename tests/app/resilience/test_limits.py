@@ -1,14 +1,16 @@
 """A limit lets a burst through and then its rate, in Redis or without, and takes from all limits or from none."""
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from app.errors import RateLimitedError
 from app.redis_client import open_client
-from app.resilience.limits import Limit, Limiter, decide, of_key, of_tenant
+from app.resilience.limits import Decision, Limit, Limiter, decide, of_key, of_tenant
 from app.settings import load
 from tests.app.services.servers import Redis, RedisCluster
 
@@ -69,6 +71,74 @@ async def test_without_redis_a_process_keeps_limits_by_itself() -> None:
     await limiter.take(limit)
 
 
+class Shared:
+    """What several processes share in place of Redis, at a time that a test sets."""
+
+    def __init__(self, processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.asked, self._due = 1_800_000_000.0, 0, dict[str, float]()
+        client = open_client(load(cache_host="127.0.0.1", cache_port=1, cache_tls=False))
+        self.processes = [Limiter(client, clock=lambda: self.now) for _ in range(processes)]
+        for one in self.processes:
+            monkeypatch.setattr(one, "_shared", self._decide)
+
+    async def _decide(self, limits: Sequence[Limit], count: int = 1) -> Decision:
+        self.asked += 1
+        decision, due = decide(limits, [self._due.get(one.key, 0.0) for one in limits], self.now, count)
+        self._due |= {limit.key: at for limit, at in zip(limits, due, strict=True)}
+        return decision
+
+    async def passes(self, process: int, *limits: Limit) -> bool:
+        try:
+            await self.processes[process].take(*limits)
+        except RateLimitedError:
+            return False
+        return True
+
+
+async def test_who_comes_often_is_asked_about_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, limit = Shared(1, monkeypatch), Limit("a", 60_000)
+    for _ in range(2_000):
+        shared.now += 0.005
+        assert await shared.passes(0, limit)
+    # All of the first second; of the nine that follow, of 200 requests each, a ninth: by twentieths, rounded down.
+    assert shared.asked <= 200 + 9 * 200 / 9 + 10
+    asked = shared.asked
+    for _ in range(20):
+        shared.now += 1.0
+        assert await shared.passes(0, limit)
+    assert shared.asked >= asked + 19, "who comes seldom is asked about each time"
+
+
+@given(
+    per_minute=st.integers(60, 6_000),
+    steps=st.lists(st.tuples(st.floats(0.0005, 0.05), st.integers(20, 300)), min_size=1, max_size=12),
+)
+@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_what_is_taken_ahead_never_lets_more_pass(
+    per_minute: int, steps: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        shared, limit = Shared(2, patch), Limit("a", per_minute)
+        began, passed = shared.now, 0
+        for gap, count in steps:
+            for at in range(count):
+                shared.now += gap
+                passed += await shared.passes(at % 2, limit)
+                assert passed <= limit.burst + (shared.now - began) / limit.interval + 1
+
+
+@given(share=st.floats(0.2, 0.9), per_minute=st.integers(600, 60_000))
+@examples(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_who_keeps_below_the_rate_is_never_refused_for_what_was_taken_ahead(
+    share: float, per_minute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        shared, limit = Shared(1, patch), Limit("a", per_minute)
+        for _ in range(1_500):
+            shared.now += limit.interval / share
+            assert await shared.passes(0, limit)
+
+
 async def spend(server: Redis) -> None:
     settings = load(**server.settings())
     clients = [open_client(settings) for _ in range(2)]
@@ -110,4 +180,16 @@ async def test_a_dead_redis_locks_nobody_out_and_lets_nobody_flood(redis: Redis)
         await limiter.take(Limit("a", 180))
     with pytest.raises(RateLimitedError):
         await limiter.take(Limit("a", 180))
+    await client.aclose()
+
+
+@pytest.mark.services
+async def test_redis_takes_several_at_once_or_none(redis: Redis) -> None:
+    client = open_client(load(**redis.settings()))
+    assert client is not None
+    limit, limiter = Limit(f"limit:{uuid4()}", 60), Limiter(client)
+    for count, allowed, remaining in ((4, True, 6), (7, False, 0), (6, True, 0)):
+        decision = await limiter._shared([limit], count)
+        assert decision is not None
+        assert (decision.allowed, decision.remaining) == (allowed, remaining)
     await client.aclose()
