@@ -325,7 +325,7 @@ def _delay(
             wrong.append(f"p99 of {kind} is {after:.1f} ms, and {before:.1f} ms before")
     extra = (sent_late / (ended - late)) / max(sent_before / (late - began), 1e-9)
     figures |= {"gets_of_usual": extra, "acknowledged_writes": load.history.acknowledged}
-    if extra > EXTRA:
+    if size.timed and extra > EXTRA:
         wrong.append(f"it got {extra:.2f} times as many requests as before")
     if size.timed and its.waited_for and opened and opened - late > OPENS_SECONDS:
         wrong.append(f"its breaker opened after {opened - late:.1f} s")
