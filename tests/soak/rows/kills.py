@@ -120,7 +120,7 @@ class Load(Callers):
                 now = time.monotonic()
                 self.longest_pause = max(self.longest_pause, now - self.last_write)
                 self.last_write = now
-            await asyncio.sleep(chance.random() / 25 if versions else 0.05)
+            await asyncio.sleep(chance.random() / 5 if versions else 0.05)
         wire.close()
 
     async def _send(self, wire: Wire, texts: dict[UUID, str | None]) -> dict[UUID, int]:
