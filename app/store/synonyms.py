@@ -12,10 +12,17 @@ from cachetools import TTLCache
 from app.store.database import Database
 from app.tenancy import internal
 
-MAX_WORDS: Final = 100_000
+MAX_TENANTS: Final = 1_000
+
+WHOLE: Final = 1_000
+"""Words of a tenant with synonyms that are all kept, those without being known by that. Who has more is asked about."""
 
 KEPT_SECONDS: Final = 60.0
 """A standby follows its database and its cache, each at its own pace: what it has read too early it reads again, s."""
+
+_ACTOR: Final = "synonyms"
+
+Synonyms = Mapping[str, Sequence[str]]
 
 
 class StoredSynonyms:
@@ -37,25 +44,36 @@ class StoredSynonyms:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._generation = database, generation
-        self._known: TTLCache[tuple[UUID, int, str], tuple[str, ...]] = TTLCache(MAX_WORDS, KEPT_SECONDS, clock)
+        self._known: TTLCache[tuple[UUID, int], Synonyms | None] = TTLCache(MAX_TENANTS, KEPT_SECONDS, clock)
 
-    async def of(self, tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    async def of(self, tenant_id: UUID, words: Sequence[str]) -> Synonyms:
         """The alternatives of those words that have any.
 
         Raises:
-            UnavailableError: The database does not answer, and not all of them are known.
+            UnavailableError: The database does not answer, and they are not known.
         """
         # Before the database is asked: what is changed in between is not kept under what comes after it.
         generation = await self._generation(tenant_id)
-        keys = {word: (tenant_id, generation, word) for word in words}
-        found = {word: known for word, key in keys.items() if (known := self._known.get(key)) is not None}
-        if missing := [word for word in words if word not in found]:
-            # Not of a replica: what it does not have yet would be kept for as long as nothing changes.
-            async with self._database.read(internal(tenant_id, "synonyms")) as connection:
-                rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", missing)
-            there = {row["word"]: tuple(row["alternatives"]) for row in rows}
-            for word in missing:
-                found[word] = there.get(word, ())
-                if generation:
-                    self._known[keys[word]] = found[word]
-        return {word: alternatives for word, alternatives in found.items() if alternatives}
+        key = tenant_id, generation
+        if key not in self._known:
+            found = await self._all(tenant_id)
+            if generation:
+                self._known[key] = found
+        else:
+            found = self._known[key]
+        if found is None:
+            return await self._some(tenant_id, words)
+        return {word: found[word] for word in words if word in found}
+
+    # Not of a replica: what it does not have yet would be kept for as long as nothing changes.
+
+    async def _all(self, tenant_id: UUID) -> Synonyms | None:
+        """All that a tenant has; None if that is too much to keep."""
+        async with self._database.read(internal(tenant_id, _ACTOR)) as connection:
+            rows = await connection.fetch("SELECT word, alternatives FROM synonyms LIMIT $1", WHOLE + 1)
+        return {row["word"]: row["alternatives"] for row in rows} if len(rows) <= WHOLE else None
+
+    async def _some(self, tenant_id: UUID, words: Sequence[str]) -> Synonyms:
+        async with self._database.read(internal(tenant_id, _ACTOR)) as connection:
+            rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
+        return {row["word"]: row["alternatives"] for row in rows}

@@ -53,6 +53,12 @@ class WarmOpenSearch(OpenSearch):
     compiler = ()
 
 
+class Cache(Redis):
+    """Redis as ElastiCache runs it: nothing is on disk, and a node that is killed comes back empty."""
+
+    appendonly = "no"
+
+
 class Process(Server):
     """A process of the service.
 
@@ -133,7 +139,7 @@ class Plant:
         self._tell = tell
         self.opensearch = WarmOpenSearch(self.folder / "opensearch")
         self.postgresql = PostgreSQL(self.folder / "postgresql")
-        self.redis, self.rabbitmq = Redis(self.folder / "redis"), RabbitMQ(self.folder / "rabbitmq")
+        self.redis, self.rabbitmq = Cache(self.folder / "redis"), RabbitMQ(self.folder / "rabbitmq")
         self._services: tuple[Service, ...] = (self.postgresql, self.redis, self.rabbitmq, self.opensearch)
         self._started: list[Server] = []
         self._drivers: set[subprocess.Popen[bytes]] = set()

@@ -33,10 +33,17 @@ class Redis(Server):
 
     name = "Redis"
     cluster = False
+    appendonly = "yes"
 
     def command(self) -> Sequence[str | Path]:
-        """Redis with a log of every write."""
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "appendonly": "yes"}
+        """Redis, with a log of every write where it is to know everything again."""
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.folder,
+            "save": "",
+            "appendonly": self.appendonly,
+        }
         options["cluster-enabled"] = "yes" if self.cluster else "no"
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         return [machine.command("redis-server"), *flags, "--appendfsync", "always", "--maxmemory-policy", "allkeys-lru"]
