@@ -127,7 +127,8 @@ def started(migrated: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
             servers, clients = Authority(folder, "servers"), Authority(folder, "clients")
             shown = servers.issue("shown")
             told = {"tls_certificate": shown.certificate, "tls_key": shown.key, "tls_client_ca": clients.file, **more}
-            told |= {"address": "127.0.0.1", "pool_max": 4}
+            # Requests go on as fast as they can: none of them is to be refused for that.
+            told |= {"address": "127.0.0.1", "pool_max": 4, "key_per_minute": 10**9, "tenant_per_minute": 10**9}
             process = Secured(folder, settings.model_copy(update=told))
             stack.callback(process.stop)
             process.start()
