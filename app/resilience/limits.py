@@ -246,14 +246,14 @@ class Limiter:
         if decided := pace.use(now):
             return decided
         # One at a time takes several: the others of the same moment would take as many each, and use none of them.
-        if pace.share > 1 and not pace.taking:
+        if (count := pace.share) > 1 and not pace.taking:
             pace.taking = True
             try:
-                decision = await self._shared(limits, pace.share)
+                decision = await self._shared(limits, count)
                 if decision is None:
                     return None
                 if decision.allowed:
-                    pace.keep(decision, pace.share - 1, now)
+                    pace.keep(decision, count - 1, now)
                     return decision
                 pace.slow()
             finally:

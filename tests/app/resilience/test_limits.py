@@ -1,5 +1,6 @@
 """A limit lets a burst through and then its rate, in Redis or without, and takes from all limits or from none."""
 
+import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -137,6 +138,35 @@ async def test_who_keeps_below_the_rate_is_never_refused_for_what_was_taken_ahea
         for _ in range(1_500):
             shared.now += limit.interval / share
             assert await shared.passes(0, limit)
+
+
+async def test_what_is_kept_is_what_was_paid_for_whoever_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, limit, slow = Shared(1, monkeypatch), Limit("a", 60_000), asyncio.Event()
+    for _ in range(90):
+        shared.now += 0.011
+        await shared.passes(0, limit)
+    paid: list[int] = []
+
+    async def slowly(limits: Sequence[Limit], count: int = 1) -> Decision:
+        paid.append(count)
+        if count > 1:
+            await slow.wait()
+        return await shared._decide(limits, count)
+
+    monkeypatch.setattr(shared.processes[0], "_shared", slowly)
+    shared.now += 0.1
+    first = asyncio.create_task(shared.passes(0, limit))
+    # Four times as many in the next second: what was asked for before is answered only then.
+    for _ in range(400):
+        await asyncio.sleep(0)
+        shared.now += 0.0025
+        assert await shared.passes(0, limit)
+    shared.now += 0.01
+    assert await shared.passes(0, limit)
+    slow.set()
+    assert await first
+    (together,) = [one for one in paid if one > 1]
+    assert shared.processes[0]._paces[(limit,)].ahead == together - 1
 
 
 async def spend(server: Redis) -> None:
