@@ -44,7 +44,8 @@ class StoredSynonyms:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._generation = database, generation
-        self._known: TTLCache[tuple[UUID, int], Synonyms | None] = TTLCache(MAX_TENANTS, KEPT_SECONDS, clock)
+        #: What `_all` said. In a tuple: that there is too much to keep is known, too.
+        self._known: TTLCache[tuple[UUID, int], tuple[Synonyms | None]] = TTLCache(MAX_TENANTS, KEPT_SECONDS, clock)
 
     async def of(self, tenant_id: UUID, words: Sequence[str]) -> Synonyms:
         """The alternatives of those words that have any.
@@ -55,20 +56,19 @@ class StoredSynonyms:
         # Before the database is asked: what is changed in between is not kept under what comes after it.
         generation = await self._generation(tenant_id)
         key = tenant_id, generation
-        if key not in self._known:
-            found = await self._all(tenant_id)
+        known = self._known.get(key)
+        if known is None:
+            known = (await self._all(tenant_id),)
             if generation:
-                self._known[key] = found
-        else:
-            found = self._known[key]
+                self._known[key] = known
+        (found,) = known
         if found is None:
             return await self._some(tenant_id, words)
         return {word: found[word] for word in words if word in found}
 
-    # Not of a replica: what it does not have yet would be kept for as long as nothing changes.
-
     async def _all(self, tenant_id: UUID) -> Synonyms | None:
         """All that a tenant has; None if that is too much to keep."""
+        # Not of a replica: what it does not have yet would be kept for as long as nothing changes.
         async with self._database.read(internal(tenant_id, _ACTOR)) as connection:
             rows = await connection.fetch("SELECT word, alternatives FROM synonyms LIMIT $1", WHOLE + 1)
         return {row["word"]: row["alternatives"] for row in rows} if len(rows) <= WHOLE else None

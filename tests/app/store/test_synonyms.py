@@ -96,3 +96,16 @@ async def test_nothing_is_kept_without_a_generation_or_for_longer_than_a_minute(
     await set_synonym(world.app, scope, "tea", "char")
     known.now = synonyms.KEPT_SECONDS + 1
     assert await known.its.of(scope.tenant_id, ["tea"]) == {"tea": ["char"]}
+
+
+async def test_what_ends_in_the_moment_that_it_is_looked_at_is_read_again(world: World, known: Known) -> None:
+    scope = await world.tenant("a")
+    await set_synonym(world.app, scope, "tea", "cha")
+    times = iter([0.0] * 3 + [synonyms.KEPT_SECONDS - 0.001])
+
+    def clock() -> float:
+        return next(times, synonyms.KEPT_SECONDS + 1)
+
+    its = StoredSynonyms(world.app, known._generation, clock=clock)
+    for _ in range(3):
+        assert await its.of(scope.tenant_id, ["tea"]) == {"tea": ["cha"]}
