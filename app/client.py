@@ -13,6 +13,7 @@ at most three times, after what ``Retry-After`` says, or with full jitter.
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,9 +96,11 @@ class Client:
         key: Path | None = None,
     ) -> None:
         headers = {"authorization": f"Bearer {credential}", "user-agent": "docsearch-client"}
-        trusted = trusting(ca) if ca else httpx.create_ssl_context()
-        if certificate is not None:
-            trusted.load_cert_chain(certificate, key)
+        trusted: ssl.SSLContext | bool = True
+        if ca is not None or certificate is not None:
+            trusted = trusting(ca) if ca else httpx.create_ssl_context()
+            if certificate is not None:
+                trusted.load_cert_chain(certificate, key)
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport, verify=trusted)
 
     def __enter__(self) -> Client:
