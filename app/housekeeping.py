@@ -17,9 +17,8 @@ from uuid import UUID
 import structlog
 
 from app import logbook
-from app.errors import ApiError
 from app.index.model import Index
-from app.resilience.deadline import pause
+from app.resilience.deadline import pause, surviving
 from app.search.model import Cache
 from app.store import erasures
 from app.store.database import Connection, Database
@@ -83,13 +82,9 @@ class Housekeeping:
     async def run(self) -> None:
         """Keeps house until it is told to stop. Whatever happens, it goes on."""
         while not self._stopping.is_set():
-            try:
+            # The index work beside it does not end for it.
+            with surviving("housekeeping"):
                 await self.step()
-            except ApiError as error:
-                log.warning("housekeeping_interrupted", code=error.code, reason=error.detail)
-            except Exception:
-                # Nobody knows of it: it is told with all there is. The index work beside it does not end for it.
-                log.exception("housekeeping_failed")
             await pause(self._stopping, LOOK_SECONDS)
 
     async def step(self) -> int:

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import ApiError, DeadlineExceededError, UnavailableError
+from app.errors import DeadlineExceededError, UnavailableError
 from app.housekeeping import Housekeeping
 from app.index.model import Index, Outcome, Write, Written
 from app.queue.model import Claim, Delivery, Queue
-from app.resilience.deadline import pause
+from app.resilience.deadline import pause, surviving
 from app.search.model import Cache
 from app.store import documents, tasks
 from app.store.database import Database
@@ -73,18 +73,13 @@ class Worker:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            try:
+            worked = None
+            # What was in hand comes again.
+            with surviving("work"):
                 worked = await self.step()
-            except ApiError as error:
-                log.warning("work_interrupted", code=error.code, reason=error.detail)
+            if worked is None:
                 await pause(self._stopping, PAUSE_SECONDS)
-                continue
-            except Exception:
-                # Nobody knows of it: it is told with all there is, and what was in hand comes again.
-                log.exception("work_failed")
-                await pause(self._stopping, PAUSE_SECONDS)
-                continue
-            if not worked:
+            elif not worked:
                 await self._queue.wait(LOOK_SECONDS)
 
     async def step(self) -> int:

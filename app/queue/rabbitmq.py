@@ -351,20 +351,14 @@ class Relay:
     async def run(self) -> None:
         """Relays until it is told to stop. Whatever happens, it goes on."""
         while not self._stopping.is_set():
-            rest = self._poll
-            try:
+            rest = 1.0
+            # The rows are still in the outbox.
+            with deadline.surviving("relay"):
                 moved = await self.step()
                 await self._queue.bury_dead()
-                if moved:
-                    continue
-            except ApiError as error:
-                log.warning("relay_interrupted", code=error.code, reason=error.detail)
-                rest = 1.0
-            except Exception:
-                # Nobody knows of it: it is told with all there is, and the rows are still in the outbox.
-                log.exception("relay_failed")
-                rest = 1.0
-            await deadline.pause(self._stopping, rest)
+                rest = 0.0 if moved else self._poll
+            if rest:
+                await deadline.pause(self._stopping, rest)
 
     async def step(self) -> int:
         """One round over all tenants.

@@ -14,8 +14,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
-from app.errors import DeadlineExceededError, OverloadedError, UnavailableError
+import structlog
+
+from app.errors import ApiError, DeadlineExceededError, OverloadedError, UnavailableError
 from app.resilience.breaker import OpenError
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -33,6 +37,18 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
     """Waits so long, s, or until what works in rounds is told to stop."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
+
+
+@contextmanager
+def surviving(what: str) -> Iterator[None]:
+    """Goes around one round of what goes on for ever: whatever goes wrong is told, and a next round comes."""
+    try:
+        yield
+    except ApiError as error:
+        log.warning(f"{what}_interrupted", code=error.code, reason=error.detail)
+    except Exception:
+        # Nobody knows of it: it is told with all there is.
+        log.exception(f"{what}_failed")
 
 
 @contextmanager

@@ -6,11 +6,12 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from app.errors import DeadlineExceededError, InvalidQueryError, UnavailableError
 from app.resilience import deadline
 from app.resilience.breaker import OpenError
-from app.resilience.deadline import Budget, retrying
+from app.resilience.deadline import Budget, retrying, surviving
 
 pytestmark = pytest.mark.anyio
 
@@ -98,3 +99,18 @@ async def test_of_a_dead_dependency_a_tenth_is_tried_again() -> None:
             await retrying(calls, budget=budget, sleep=calls.sleep)
         made += calls.made
     assert 1000 <= made <= 1000 * 1.1 + 10
+
+
+def test_a_round_is_survived_and_told_and_an_end_is_none() -> None:
+    with capture_logs() as said:
+        for error in (UnavailableError("it is away"), ZeroDivisionError("nobody knows of it")):
+            with surviving("work"):
+                raise error
+    assert [(one["event"], one["log_level"]) for one in said] == [
+        ("work_interrupted", "warning"),
+        ("work_failed", "error"),
+    ]
+    assert said[0]["reason"] == "it is away"
+    assert said[1]["exc_info"]
+    with pytest.raises(asyncio.CancelledError), surviving("work"):
+        raise asyncio.CancelledError
