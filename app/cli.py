@@ -371,25 +371,25 @@ def erase_user(tenant: str, user_id: str) -> None:
     click.echo(f"Erasure {asked.erasure_id}: {asked.documents:,} documents, task {asked.task_id}.")
 
 
-_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+_ledger = click.argument("ledger")
 
 
 @erasures.command("export")
-@_file
-@examples("docsearch-api erasures export erasures.ndjson")
-def export_erasures(file: Path) -> None:
-    """Add to the ledger FILE what it lacks, and make it if there is none.
+@_ledger
+@examples("docsearch-api erasures export erasures.ndjson", "docsearch-api erasures export s3://BUCKET/erasures")
+def export_erasures(ledger: str) -> None:
+    """Add to the LEDGER, a file or s3://BUCKET/PREFIX, what it lacks, and make it if there is none.
 
     A worker with DOCSEARCH_ERASURE_LEDGER does it itself, before it erases anything.
     """
-    click.echo(f"Added {_administrate(lambda settings: compliance.export(settings, file)):,} erasures to {file}.")
+    click.echo(f"Added {_administrate(lambda settings: compliance.export(settings, ledger)):,} erasures to {ledger}.")
 
 
 @erasures.command("replay")
-@_file
-@examples("docsearch-api erasures replay erasures.ndjson")
-def replay_erasures(file: Path) -> None:
-    """Erase again, in a restored database, all that the ledger FILE has and the database does not know of.
+@_ledger
+@examples("docsearch-api erasures replay erasures.ndjson", "docsearch-api erasures replay s3://BUCKET/erasures")
+def replay_erasures(ledger: str) -> None:
+    """Erase again, in a restored database, all that the LEDGER has and the database does not know of.
 
     Run it before anything is served, and rebuild-index behind it. It returns when nothing is left; if it is
     interrupted, run it again. With DOCSEARCH_ERASURE_LEDGER nothing is served until it is done.
@@ -398,7 +398,7 @@ def replay_erasures(file: Path) -> None:
     def tell(text: str) -> None:
         click.echo(text)
 
-    count = _administrate(lambda settings: compliance.replay(settings, file, tell))
+    count = _administrate(lambda settings: compliance.replay(settings, ledger, tell))
     click.echo(f"Replayed {count:,} erasures.")
 
 

@@ -16,6 +16,7 @@ from app.access.keys import digest_of
 from app.administration import as_owner, connect
 from app.aws.logins import with_secrets
 from app.errors import SettingsError
+from app.ledger import ledger_at
 from app.runtime import open_worker
 from app.settings import Settings
 from app.store import audit, erasures, tenants
@@ -51,17 +52,17 @@ async def erase_user(settings: Settings, tenant: str, user_id: str) -> Erasure:
         return await erasures.ask(connection, scope, Origin(), subjects, user_id)
 
 
-async def export(settings: Settings, file: Path) -> int:
+async def export(settings: Settings, place: str) -> int:
     """Adds to a ledger the erasures that it lacks, and says how many those were."""
     connection = await connect(settings)
     try:
         entries = await erasures.entries(connection)
-        return logbook.add(file, "erasures", await erasures.deployment(connection), entries, key="erasure_id")
+        return await ledger_at(place, settings).add(await erasures.deployment(connection), entries)
     finally:
         await connection.close()
 
 
-async def replay(settings: Settings, file: Path, tell: Callable[[str], None]) -> int:
+async def replay(settings: Settings, place: str, tell: Callable[[str], None]) -> int:
     """Does all erasures of a ledger again that the database knows nothing of, and returns when nothing is left.
 
     Raises:
@@ -70,7 +71,7 @@ async def replay(settings: Settings, file: Path, tell: Callable[[str], None]) ->
     settings = await with_secrets(settings)
     connection = await connect(settings)
     try:
-        entries = logbook.read(file, "erasures", await erasures.deployment(connection))
+        entries = await ledger_at(place, settings).read(await erasures.deployment(connection))
         unknown = {*await erasures.unknown(connection, [UUID(entry["erasure_id"]) for entry in entries])}
         todo = [entry for entry in entries if UUID(entry["erasure_id"]) in unknown]
         subjects = Subjects(partial(digest_of, settings.secret("api_key_pepper")))
@@ -97,7 +98,7 @@ async def replay(settings: Settings, file: Path, tell: Callable[[str], None]) ->
 
 async def finish(settings: Settings) -> None:
     """Works until no erasure is open: nothing else has to run, and nothing is served meanwhile."""
-    its = settings.model_copy(update={"database_user": "", "broker_host": "", "erasure_ledger": None})
+    its = settings.model_copy(update={"database_user": "", "broker_host": "", "erasure_ledger": ""})
     async with open_worker(its) as (worker, _):
         assert worker.house
         while True:

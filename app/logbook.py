@@ -1,8 +1,9 @@
-"""Files that are kept outside of what is restored: the erasure ledger, and the heads of the audit trail.
+"""What is kept outside of what is restored: the erasure ledger, and the heads of the audit trail.
 
 A logbook is only added to. A line is a JSON object that names the deployment and the hash of all lines before, so one
 that is altered, lost, moved or of another deployment is told from a good one. What was cut off at the end in whole
-lines cannot be seen in the file itself: keep it where nobody can write but by adding (S3 with versions and a lock).
+lines cannot be seen in the file itself: keep it where nobody can write but by adding. A ledger in a bucket
+(`app.ledger`) is many logbooks of one line.
 """
 
 from __future__ import annotations
@@ -38,7 +39,21 @@ def read(file: Path, book: Book, deployment: UUID) -> list[dict[str, Any]]:
             why=error.strerror or str(error),
             remedy="Take it from where it is kept; docsearch-api makes a first one by: erasures export FILE",
         ) from error
-    return [entry for entry, _ in _lines(file, raw, book, deployment)]
+    return parse(str(file), raw, book, deployment)
+
+
+def parse(place: str, raw: bytes, book: Book, deployment: UUID) -> list[dict[str, Any]]:
+    """The entries of a logbook that was read from somewhere.
+
+    Raises:
+        SettingsError: A line of it is broken, or it is of another deployment or kind.
+    """
+    return [entry for entry, _ in _lines(place, raw, book, deployment)]
+
+
+def first_line(book: Book, deployment: UUID, entry: Mapping[str, Any]) -> bytes:
+    """A logbook of one entry."""
+    return _line(_START, book, deployment, entry)[0]
 
 
 def add(file: Path, book: Book, deployment: UUID, entries: Sequence[Mapping[str, Any]], *, key: str) -> int:
@@ -62,14 +77,13 @@ def add(file: Path, book: Book, deployment: UUID, entries: Sequence[Mapping[str,
             # One writer at a time: a line names all lines before it.
             fcntl.flock(out, fcntl.LOCK_EX)
             out.seek(0)
-            there = _lines(file, out.read(), book, deployment)
+            there = _lines(str(file), out.read(), book, deployment)
             known = {entry[key] for entry, _ in there}
             last = there[-1][1] if there else _START
             new = [dict(entry) for entry in entries if entry[key] not in known]
             for entry in new:
-                body = {"book": book, "deployment": str(deployment), **entry}
-                last = _hash(last, body)
-                out.write(orjson.dumps({**body, "hash": last}) + b"\n")
+                line, last = _line(last, book, deployment, entry)
+                out.write(line)
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
@@ -77,39 +91,46 @@ def add(file: Path, book: Book, deployment: UUID, entries: Sequence[Mapping[str,
     return len(new)
 
 
-def _lines(file: Path, raw: bytes, book: Book, deployment: UUID) -> list[tuple[dict[str, Any], str]]:
+def _line(last: str, book: Book, deployment: UUID, entry: Mapping[str, Any]) -> tuple[bytes, str]:
+    """A line, with its hash."""
+    body = {"book": book, "deployment": str(deployment), **entry}
+    its = _hash(last, body)
+    return orjson.dumps({**body, "hash": its}) + b"\n", its
+
+
+def _lines(place: str, raw: bytes, book: Book, deployment: UUID) -> list[tuple[dict[str, Any], str]]:
     """Entries with their hashes."""
     found: list[tuple[dict[str, Any], str]] = []
     last = _START
     lines = raw.split(b"\n")
     if lines.pop():
-        raise _broken(file, len(lines) + 1, "it is cut off in the middle")
+        raise _broken(place, len(lines) + 1, "it is cut off in the middle")
     for number, line in enumerate(lines, 1):
         try:
             entry = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise _broken(file, number, "it is no JSON") from error
+            raise _broken(place, number, "it is no JSON") from error
         if not isinstance(entry, dict) or not {"book", "deployment", "hash"} <= entry.keys():
-            raise _broken(file, number, "it is no entry of a logbook")
+            raise _broken(place, number, "it is no entry of a logbook")
         if entry["book"] != book:
-            raise SettingsError(f"{file} holds {str(entry['book'])[:40]!r}", why=f"{book} was expected")
+            raise SettingsError(f"{place} holds {str(entry['book'])[:40]!r}", why=f"{book} was expected")
         if entry["deployment"] != str(deployment):
             raise SettingsError(
-                f"{file} is of the deployment {str(entry['deployment'])[:40]}",
+                f"{place} is of the deployment {str(entry['deployment'])[:40]}",
                 why=f"this is {deployment}",
-                remedy="Take the file that was kept for this database",
+                remedy="Take the one that was kept for this database",
             )
         said = entry.pop("hash")
         last = _hash(last, entry)
         if said != last:
-            raise _broken(file, number, "it does not follow from the lines before it")
+            raise _broken(place, number, "it does not follow from the lines before it")
         found.append((entry, last))
     return found
 
 
-def _broken(file: Path, number: int, why: str) -> SettingsError:
+def _broken(place: str, number: int, why: str) -> SettingsError:
     return SettingsError(
-        f"line {number} of {file} is broken", why=why, remedy="Take an older version of the file, or another copy"
+        f"line {number} of {place} is broken", why=why, remedy="Take an older version of it, or another copy"
     )
 
 

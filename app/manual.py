@@ -102,16 +102,19 @@ The task succeeds when nothing is left, with OpenSearch after 45 s at the earlie
 it was asked stays. Not erased are: the audit trail, which names who acted and never what a document held; log lines;
 PostgreSQL's pages until they are vacuumed; backups until they are thrown away.
 
-**The ledger** is for those backups: one line per erasure, with a keyed hash of the user (`API_KEY_PEPPER`) and no
-name. It has to be kept outside of what is restored, where it is only added to, such as a bucket with versions and a
-lock. `docsearch-api erasures export FILE` adds what it lacks: copy it there whenever a backup is made. A worker with
-`DOCSEARCH_ERASURE_LEDGER` adds an erasure before it carries it out, and no process with it starts on a database that
-lacks one, or with a ledger that is broken or another deployment's. It sees no lines that were cut off at the end.
-After a restore, before anything is served:
+**The ledger** is for those backups: an entry per erasure, with a keyed hash of the user (`API_KEY_PEPPER`) and no
+name. It has to be kept outside of what is restored, where it is only added to. It is a prefix of a bucket in S3
+(`s3://BUCKET/PREFIX`), with an object per erasure that is written once, by a conditional put; or a file, one line per
+erasure. Of a bucket, who serves has to list the prefix, and the worker to read and write it; nobody has to delete. A
+worker with `DOCSEARCH_ERASURE_LEDGER` adds an erasure before it carries it out, and every night what the ledger lacks;
+no process with it starts on a database that lacks one, with a ledger that is broken or another deployment's, or while
+S3 does not answer. What is gone from its end a file does not show, nor a bucket an object that was deleted. Without the
+setting, `docsearch-api erasures export` adds what a ledger lacks: do it whenever a backup is made. After a restore,
+before anything is served:
 
 1. `pg_restore --exit-on-error`, and look at its exit code; a database without keys, row-level security or grants is
    not served in any case.
-2. `docsearch-api erasures replay FILE`, again if it was interrupted.
+2. `docsearch-api erasures replay LEDGER`, again if it was interrupted.
 3. `docsearch-api rebuild-index`: an index that was not restored may be newer than the database.
 
 **Retention**. What is older than its tenant's years of retention (`docsearch-api tenants retention`; 2 by default, by

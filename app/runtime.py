@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 
-from app import logbook
 from app.access.admission import Admission
 from app.access.keys import Keys
 from app.access.tokens import Tokens
@@ -21,6 +19,7 @@ from app.errors import SettingsError
 from app.housekeeping import Housekeeping
 from app.index.full_text import FullText
 from app.index.model import Index
+from app.ledger import ledger_of
 from app.observe import Metrics
 from app.queue.model import Queue
 from app.redis_client import Client, open_client
@@ -325,15 +324,19 @@ async def check_ledger(settings: Settings, database: Database) -> None:
 
     Raises:
         SettingsError: Something is not, or the ledger cannot be read.
+        UnavailableError: Where it is kept does not answer: what nobody can tell is not served.
     """
-    if settings.erasure_ledger is None:
+    ledger = ledger_of(settings)
+    if ledger is None:
         return
     async with database.find_key("") as connection:
-        entries = logbook.read(settings.erasure_ledger, "erasures", await erasures.deployment(connection))
-        behind = await erasures.unknown(connection, [UUID(entry["erasure_id"]) for entry in entries])
+        deployment = await erasures.deployment(connection)
+    noted = await ledger.ids(deployment)
+    async with database.find_key("") as connection:
+        behind = await erasures.unknown(connection, noted)
     if behind:
         raise SettingsError(
-            f"the database knows nothing of {len(behind):,} of {len(entries):,} erasures",
+            f"the database knows nothing of {len(behind):,} of {len(noted):,} erasures",
             why="it is older than they are, and holds what was erased",
             remedy=f"Run docsearch-api erasures replay {settings.erasure_ledger}, then rebuild-index",
         )
@@ -343,6 +346,6 @@ def worker_of(settings: Settings, work: Database, queue: Queue, engines: Sequenc
     """What brings documents into the indexes, and keeps house beside it. Embedded, it leaves the machine to others."""
     # Only OpenSearch has to be waited for before the disk is clean.
     settle = None if settings.opensearch_host else 0.0
-    house = Housekeeping(work, engines, cache, ledger=settings.erasure_ledger, settle_seconds=settle)
+    house = Housekeeping(work, engines, cache, ledger=ledger_of(settings), settle_seconds=settle)
     batches = settings.worker_batches if settings.broker_host else 1
     return Worker(work, queue, engines, cache, house, batches=batches)

@@ -195,8 +195,10 @@ class Settings(BaseSettings):
     tenant_per_minute: int = _option(60_000, "DOCSEARCH_TENANT_PER_MINUTE", "Requests of a tenant per minute", gt=0)
 
     # Erasure
-    erasure_ledger: Path | None = _option(
-        None, "DOCSEARCH_ERASURE_LEDGER", "File with all erasures; an older database is not served"
+    erasure_ledger: str = _option(
+        "",
+        "DOCSEARCH_ERASURE_LEDGER",
+        "File, or s3://BUCKET/PREFIX, with all erasures; an older database is not served",
     )
 
     # Dependencies that fail

@@ -62,13 +62,17 @@ class Identity:
         assert self._frozen is not None, "nobody has waited for credentials"
         return self._frozen
 
-    async def headers(self, service: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers of a POST, signed."""
-        from botocore.auth import SigV4Auth  # noqa: PLC0415
+    async def headers(
+        self, service: str, url: str, body: bytes, headers: Mapping[str, str], *, method: str = "POST"
+    ) -> dict[str, str]:
+        """The headers of a request, signed."""
+        from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
 
-        request = AWSRequest("POST", url, data=body, headers=dict(headers))
-        SigV4Auth(await self.credentials(), service, self.region).add_auth(request)
+        request = AWSRequest(method, url, data=body, headers=dict(headers))
+        # S3 signs a path as it is, where the others tidy it up first, and wants the digest of the body besides.
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(await self.credentials(), service, self.region).add_auth(request)
         return dict(request.headers.items())
 
     async def database_token(self, host: str, port: int, user: str) -> str:

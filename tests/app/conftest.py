@@ -12,11 +12,12 @@ import hypothesis
 import pytest
 from hypothesis import is_hypothesis_test
 
+from tests.app.aws.cloud import aws, moto
 from tests.app.services.server import Server
 from tests.app.services.servers import OpenSearch, PostgreSQL, RabbitMQ, Redis, RedisCluster
 from tests.app.world import embedded, migrated, settings, world
 
-__all__ = ["embedded", "migrated", "settings", "world"]
+__all__ = ["aws", "embedded", "migrated", "moto", "settings", "world"]
 
 S = TypeVar("S", bound=Server)
 

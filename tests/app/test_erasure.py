@@ -15,6 +15,7 @@ from app.document import Document
 from app.errors import ForbiddenError, InvalidRequestError, SettingsError
 from app.housekeeping import Housekeeping
 from app.index.model import Everything, Query
+from app.ledger import FileLedger
 from app.runtime import open_service, open_worker
 from app.search.model import NoCache
 from app.store import audit, documents, erasures, tasks
@@ -224,10 +225,10 @@ async def test_the_ledger_comes_before_the_deed_and_names_nobody(world: World, t
     await world.put(scope, of("grace"))
     asked = await erase(world, scope, "grace")
     with pytest.raises(SettingsError, match="cannot be written"):
-        await house(world, ledger=tmp_path / "no" / "ledger").step()
+        await house(world, ledger=FileLedger(tmp_path / "no" / "ledger")).step()
     assert (await world.admin("SELECT status FROM documents"))[0][0] == "PENDING"
     ledger = tmp_path / "ledger"
-    await finish(world, ledger=ledger)
+    await finish(world, ledger=FileLedger(ledger))
     connection = await connect(world.settings, SUPERUSER)
     (entry,) = logbook.read(ledger, "erasures", await erasures.deployment(connection))
     await connection.close()
@@ -240,7 +241,7 @@ async def test_nothing_is_served_while_the_ledger_is_ahead_or_broken(world: Worl
     await world.put(scope, of("ada"))
     await erase(world, scope, "ada")
     ledger = tmp_path / "ledger"
-    settings = world.settings.model_copy(update={"erasure_ledger": ledger})
+    settings = world.settings.model_copy(update={"erasure_ledger": str(ledger)})
 
     async def refused(said: str) -> None:
         with pytest.raises(SettingsError, match=said):
@@ -251,7 +252,7 @@ async def test_nothing_is_served_while_the_ledger_is_ahead_or_broken(world: Worl
                 pass
 
     await refused("cannot be read: No such file")
-    assert await compliance.export(world.settings, ledger) == 1
+    assert await compliance.export(world.settings, str(ledger)) == 1
     async with open_service(settings, with_worker=False):
         pass
     await world.admin("DELETE FROM erasures")
@@ -267,10 +268,10 @@ async def test_a_ledger_that_was_hashed_with_another_key_changes_nothing(world: 
     scope = await world.tenant("a")
     await world.put(scope, of("ada"))
     await erase(world, scope, "ada")
-    await compliance.export(world.settings, tmp_path / "ledger")
+    await compliance.export(world.settings, str(tmp_path / "ledger"))
     await world.admin("DELETE FROM erasures")
     with pytest.raises(SettingsError, match="1 erasures were hashed with another key"):
-        await compliance.replay(world.settings, tmp_path / "ledger", print)
+        await compliance.replay(world.settings, str(tmp_path / "ledger"), print)
     assert (await world.admin("SELECT status FROM documents"))[0][0] == "PENDING"
 
 

@@ -1,25 +1,22 @@
 """Secrets by ARN: from moto's Secrets Manager, which checks signatures and rights; no error shows a value."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from botocore.credentials import Credentials
-from moto.server import ThreadedMotoServer
 
-from app.aws.identity import Identity, identity
+from app.aws.identity import Identity
 from app.aws.secrets import DOUBT_SECONDS, KEPT_SECONDS, RotatedLogin, parse_login, read
 from app.errors import ApiError, SettingsError, UnavailableError
 from app.resilience.deadline import retrying
+from tests.app.aws.cloud import REGION, client
 
 pytestmark = pytest.mark.anyio
 
 VALUE = "hunter2" * 9
-REGION = "us-west-2"
 NOWHERE = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:cursor-key-AbCdEf"
 
 
@@ -29,35 +26,6 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         del seconds
 
     monkeypatch.setattr("app.aws.secrets.retrying", partial(retrying, sleep=at_once))
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-async def aws(moto: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """An AWS with nothing in it; this process is whoever the environment says."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-    identity.cache_clear()
-    async with httpx.AsyncClient() as http:
-        await http.post(f"{moto}/moto-api/reset")
-        yield moto
-        await http.post(f"{moto}/moto-api/reset-auth", content="1000000000")
-    identity.cache_clear()
-
-
-def client(service: str, url: str) -> Any:
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    return boto3.client(service, region_name=REGION, endpoint_url=url, **keys)  # type: ignore[call-overload]
 
 
 def made(url: str, **value: Any) -> str:

@@ -125,14 +125,14 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
 
 
 async def _run(stage: Stage, chance: random.Random, count: int) -> None:
-    settings = stage.settings("before", erasure_ledger=stage.folder / "ledger.ndjson")
-    unguarded = settings.model_copy(update={"erasure_ledger": None})
+    settings = stage.settings("before", erasure_ledger=str(stage.folder / "ledger.ndjson"))
+    unguarded = settings.model_copy(update={"erasure_ledger": ""})
     await _create(stage, "before")
     await migrate(lambda: connect(settings, SUPERUSER))
     admin = await connect(settings, SUPERUSER)
     scope = internal(await tenants.create(admin, "a"), "soak")
     await admin.close()
-    await compliance.export(settings, stage.folder / "ledger.ndjson")
+    await compliance.export(settings, str(stage.folder / "ledger.ndjson"))
     async with AsyncExitStack() as stack:
         service, _ = await stack.enter_async_context(open_service(settings, with_worker=False))
         worker, relay = await stack.enter_async_context(open_worker(settings))
@@ -436,10 +436,10 @@ async def _bad_input(stage: Stage, unguarded: Settings) -> None:
     broken = stage.folder / "broken.ndjson"
     broken.write_bytes(entries[0].replace(b'"subject":"', b'"subject":"0'))
     for file, said in {foreign: "is of the deployment", broken: "line 1 of"}.items():
-        its = unguarded.model_copy(update={"database_name": "restored", "erasure_ledger": file})
+        its = unguarded.model_copy(update={"database_name": "restored", "erasure_ledger": str(file)})
         await _refused(stage, its, said)
         try:
-            await compliance.replay(its.model_copy(update={"database_user": SUPERUSER}), file, stage.tell)
+            await compliance.replay(its.model_copy(update={"database_user": SUPERUSER}), str(file), stage.tell)
             stage.expect(False, f"{file.name} is replayed")
         except SettingsError as error:
             stage.expect(said in str(error), f"{file.name} is refused by {error}")
