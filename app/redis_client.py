@@ -14,9 +14,9 @@ from app.settings import Settings
 
 Client = Redis | RedisCluster
 
-CONNECT_SECONDS: Final = 1.0
-ANSWER_SECONDS: Final = 0.5
-"""Redis answers in a millisecond or is not there: what is kept in it can be had otherwise."""
+CONNECT_SECONDS: Final = 5.0
+"""The last resort alone. How long Redis is waited for is decided around each call (`app.resilience.deadline.limit`),
+which knows, as the client does not, whether it was this process that stood still."""
 
 MAX_CONNECTIONS: Final = 100
 
@@ -32,7 +32,7 @@ def open_client(settings: Settings) -> Client | None:
     options: dict[str, Any] = {
         "host": settings.cache_host,
         "port": settings.cache_port,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": None,
         "socket_connect_timeout": CONNECT_SECONDS,
         "max_connections": MAX_CONNECTIONS,
         # Once, at once: a connection of the pool may be to a server that has been started again since. Whether to try

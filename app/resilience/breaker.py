@@ -35,6 +35,10 @@ class OpenError(UnavailableError):
     """A call was refused, because the dependency has failed a moment ago. It was not tried."""
 
 
+class UntriedError(DeadlineExceededError):
+    """A call was not made, because its request has no time left. It says nothing of the dependency."""
+
+
 @dataclass(frozen=True)
 class Permit:
     """The leave for one call. What comes of a call that began before the state changed says nothing about now."""
@@ -127,6 +131,9 @@ class Breaker:
         permit = self.permit()
         try:
             yield
+        except UntriedError:
+            self.release(permit)
+            raise
         except FAILURES:
             self.record(permit, failed=True)
             raise

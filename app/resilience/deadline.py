@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import structlog
 
 from app.errors import ApiError, DeadlineExceededError, OverloadedError, UnavailableError
-from app.resilience.breaker import OpenError
+from app.resilience.breaker import OpenError, UntriedError
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,10 @@ _ENDS: ContextVar[float | None] = ContextVar("deadline", default=None)
 ATTEMPTS: Final = 3
 FIRST_DELAY: Final = 1.0
 """Requirement, section 2: three attempts, the delay doubling from 1 s, with jitter."""
+
+PARTS: Final = 5
+"""In so many parts the time is counted that is given to what is called. A process that stands still (no CPU, a long
+collection of garbage) cannot read an answer: all the time of a stall counts as one part at most."""
 
 RETRY_RATIO: Final = 0.1
 """Retries are a tenth of the calls at most: of a dependency that is down, more would be a second load on top."""
@@ -67,14 +71,14 @@ def left(most: float) -> float:
     """The time that is left, s, and no more than some.
 
     Raises:
-        DeadlineExceededError: None is left.
+        UntriedError: None is left.
     """
     ends = _ENDS.get()
     if ends is None:
         return most
     remaining = ends - time.monotonic()
     if remaining <= 0:
-        raise DeadlineExceededError("the answer took too long", remedy="Ask for less, or later")
+        raise UntriedError("the answer took too long", remedy="Ask for less, or later")
     return min(remaining, most)
 
 
@@ -82,14 +86,31 @@ def left(most: float) -> float:
 async def limit(what: str, most: float) -> AsyncIterator[None]:
     """Ends what happens inside after so much time, s, or at the deadline.
 
+    The time is that in which this process ran: what it did not see while it stood still (`PARTS`) is nobody's delay.
+
     Raises:
-        DeadlineExceededError: The request has no time left.
+        UntriedError: The request has no time left.
+        DeadlineExceededError: It has none any more.
         UnavailableError: What was called did not answer in its own time.
     """
     seconds = left(most)
+    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout(None) as timeout:
+            timer: asyncio.TimerHandle
+
+            def passed(parts: int) -> None:
+                nonlocal timer
+                if parts == PARTS:
+                    timeout.reschedule(loop.time())
+                else:
+                    timer = loop.call_later(seconds / PARTS, passed, parts + 1)
+
+            timer = loop.call_later(seconds / PARTS, passed, 1)
+            try:
+                yield
+            finally:
+                timer.cancel()
     except TimeoutError as error:
         if seconds < most:
             raise DeadlineExceededError("the answer took too long", why=f"{what} was waited for") from error

@@ -46,6 +46,9 @@ DEGRADED_SECONDS: Final = 10.0
 """How long an answer is kept that another engine stood in for, s."""
 
 REDIS_SECONDS: Final = 0.25
+DELETE_SECONDS: Final = 1.0
+"""How long Redis is waited for to find and delete an answer, s: it may have to look through very many."""
+
 MAX_TENANTS: Final = 100_000
 
 
@@ -157,12 +160,16 @@ class LayeredCache:
 
     async def _delete(self, client: Client, tenant_id: UUID) -> bool:
         """Deletes a tenant's answers from Redis."""
+        keys = aiter(client.scan_iter(match=f"search:{tenant_id}:*", count=1000))
         try:
-            async for key in client.scan_iter(match=f"search:{tenant_id}:*", count=1000):
-                await client.delete(key)
-        except (RedisError, OSError):
+            while True:
+                async with deadline.limit("Redis", DELETE_SECONDS):
+                    key = await anext(keys, None)
+                    if key is None:
+                        return True
+                    await client.delete(key)
+        except (RedisError, OSError, UnavailableError, DeadlineExceededError):
             return False
-        return True
 
     def _drop(self, tenant_id: UUID, floor: int) -> None:
         """Drops a tenant's answers of generations before one, from this process."""

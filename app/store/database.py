@@ -24,6 +24,7 @@ import structlog
 from app.aws.logins import DatabaseLogin
 from app.errors import DeadlineExceededError, OverloadedError, SettingsError, UnavailableError
 from app.index.model import Health
+from app.resilience import deadline
 from app.settings import Settings
 from app.tenancy import Scope
 from app.tls import trusting
@@ -127,9 +128,9 @@ class Database:
             return None
         chosen = there[next(self._turn) % len(there)]
         try:
-            async with asyncio.timeout(REPLICA_SECONDS):
+            async with deadline.limit("the replica", REPLICA_SECONDS):
                 connection: Connection = await stack.enter_async_context(self._begin(chosen.pool, begin))
-        except (TimeoutError, UnavailableError, OverloadedError, DeadlineExceededError) as error:
+        except (UnavailableError, OverloadedError) as error:
             chosen.away_until = clock() + AWAY_SECONDS
             log.warning("replica_away", reason=_reason(error))
             return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 
 from app.errors import DeadlineExceededError, InvalidQueryError, UnavailableError
 from app.resilience import deadline
-from app.resilience.breaker import OpenError
+from app.resilience.breaker import Breaker, OpenError, State, UntriedError
 from app.resilience.deadline import Budget, retrying, surviving
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +40,45 @@ async def test_a_slow_dependency_is_unavailable_and_a_slow_request_is_over() -> 
     with deadline.within(0.01), pytest.raises(DeadlineExceededError):
         async with deadline.limit("engine", 5):
             await asyncio.sleep(5)
+
+
+async def test_a_stall_of_this_process_takes_no_time_from_what_it_called() -> None:
+    answer = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(0.05, answer.set_result, "there")
+    breaker = Breaker("Redis", window=1)
+    with breaker.guard():
+        async with deadline.limit("Redis", 0.1):
+            # The answer comes, and so does the end of its time, while nobody can look.
+            time.sleep(0.2)
+            assert await answer == "there"
+    assert breaker.state is State.CLOSED
+
+
+async def test_what_is_really_late_opens_its_breaker_also_when_this_process_stalls() -> None:
+    breaker = Breaker("Redis")
+
+    async def call() -> None:
+        with pytest.raises(UnavailableError), breaker.guard():
+            async with deadline.limit("Redis", 0.05):
+                await asyncio.sleep(60)
+
+    async with asyncio.TaskGroup() as calls:
+        for _ in range(20):
+            calls.create_task(call())
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+    assert breaker.state is State.OPEN
+
+
+async def test_a_call_that_its_request_had_no_time_for_says_nothing_of_the_dependency() -> None:
+    breaker = Breaker("Redis", window=1, open_seconds=0.0)
+    breaker.record(breaker.permit(), failed=True)
+    with deadline.within(0.0):
+        for _ in range(7):
+            with pytest.raises(UntriedError), breaker.guard():
+                async with deadline.limit("Redis", 0.25):
+                    pytest.fail("it was called")
+    assert breaker.state is State.HALF_OPEN
 
 
 class Calls:

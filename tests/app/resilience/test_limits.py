@@ -1,16 +1,19 @@
 """A limit lets a burst through and then its rate, in Redis or without, and takes from all limits or from none."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from app.errors import RateLimitedError
 from app.redis_client import open_client
+from app.resilience.breaker import Breaker, State
 from app.resilience.limits import Decision, Limit, Limiter, decide, of_key, of_tenant
 from app.settings import load
 from tests.app.services.servers import Redis, RedisCluster
@@ -223,3 +226,28 @@ async def test_redis_takes_several_at_once_or_none(redis: Redis) -> None:
         assert decision is not None
         assert (decision.allowed, decision.remaining) == (allowed, remaining)
     await client.aclose()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_stall_of_this_process_is_no_late_redis(redis: Redis, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def stall() -> None:
+        client = open_client(load(**redis.settings()))
+        assert client is not None
+        breaker = Breaker("Redis")
+        limiter = Limiter(client, breaker)
+        limit = Limit(f"limit:{uuid4()}", 6_000)
+        try:
+            for _ in range(2):  # with new connections, and with those of before
+                async with asyncio.TaskGroup() as calls:
+                    asked = [calls.create_task(limiter._shared([limit])) for _ in range(30)]
+                    await asyncio.sleep(0)
+                    # All are under way, and longer than any client waits nobody looks.
+                    time.sleep(0.7)
+                assert None not in [one.result() for one in asked]
+            assert breaker.state is State.CLOSED
+        finally:
+            await client.aclose()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(stall())
