@@ -79,6 +79,7 @@ class Access:
         documents: The bucket of documents.
         search_arn: The OpenSearch domain.
         cache_arns: The cache, and the user that pods log in as.
+        ledger_arn: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere.
 
     Raises:
         ArgsError: The account id is malformed.
@@ -91,6 +92,7 @@ class Access:
     documents: StoredBucket
     search_arn: pulumi.Input[str] = ""
     cache_arns: Sequence[pulumi.Input[str]] = ()
+    ledger_arn: pulumi.Input[str] = ""
 
     def __post_init__(self) -> None:
         check_account_id(self.account_id)
@@ -286,6 +288,7 @@ class SearchService(pulumi.ComponentResource):
                 data_key=access.keys["data"].arn,
                 search=access.search_arn,
                 cache=list(access.cache_arns),
+                ledger=access.ledger_arn,
             ).apply(rights),
             parent=self,
         )

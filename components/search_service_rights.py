@@ -34,6 +34,8 @@ class Things:
         data_key: Its key.
         search: The OpenSearch domain; empty if there is none.
         cache: The cache and its user; empty if there is none.
+        ledger: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere. Its
+            key is ``data_key``.
     """
 
     account_id: str
@@ -44,6 +46,7 @@ class Things:
     data_key: str
     search: str = ""
     cache: Sequence[str] = ()
+    ledger: str = ""
 
 
 def database_user(role: RoleSpec) -> str:
@@ -61,6 +64,8 @@ def plan_rights(role: RoleSpec, things: Things) -> Policy:
     if "cache" in role.needs and things.cache:
         # Both are asked for: the cache, and the user that the login is for (ElastiCache user guide, "IAM").
         found.append(_allow("ConnectToCache", ["elasticache:Connect"], list(things.cache)))
+    if "database" in role.needs and things.ledger:
+        found += _ledger(role, things)
     if "database" in role.needs:
         # By name of the user: replicas come and go, each with an id of its own, and this user exists in ours only.
         user = f"arn:aws:rds-db:{things.region}:{things.account_id}:dbuser:*/{database_user(role)}"
@@ -92,6 +97,25 @@ def _documents(things: Things) -> list[Statement]:
             f"s3.{things.region}.amazonaws.com",
         ),
     ]
+
+
+def _ledger(role: RoleSpec, things: Things) -> list[Statement]:
+    """Whoever serves a database looks first whether it lacks an erasure; who carries erasures out notes them.
+
+    Nobody may delete one or write over it: the bucket refuses that to everybody (`components.storage_plan`).
+    """
+    bucket, _, prefix = things.ledger.partition("/")
+    found = [
+        _allow("ListErasures", ["s3:ListBucket"], [bucket])
+        | {"Condition": {"StringLike": {"s3:prefix": [f"{prefix}/*"]}}}
+    ]
+    if "broker" in role.needs:
+        use = ["kms:Decrypt", "kms:GenerateDataKey"]
+        found += [
+            _allow("NoteErasures", ["s3:GetObject", "s3:PutObject"], [f"{things.ledger}/*"]),
+            _key("UseKeyOfErasures", use, things.data_key, f"s3.{things.region}.amazonaws.com"),
+        ]
+    return found
 
 
 def _search(role: RoleSpec, things: Things) -> list[Statement]:

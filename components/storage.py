@@ -17,6 +17,7 @@ from components.errors import ArgsError
 from components.kms import CustomerKey, check_account_id
 from components.storage_plan import (
     KINDS,
+    LEDGER_PREFIX,
     LIFECYCLES,
     LOAD_BALANCER_PREFIX,
     REPLICATED,
@@ -116,16 +117,18 @@ class Storage(pulumi.ComponentResource):
 
     Attributes:
         documents: What users stored.
-        snapshots: What OpenSearch saved of its indexes.
+        snapshots: What OpenSearch saved of its indexes, and what the service notes of erasures, for after a restore.
         logs: Access logs of load balancers and buckets. AWS delivers those into a bucket with S3's own keys (SSE-S3)
             only, so this is the one bucket without a customer key.
         load_balancer_prefix: Where a load balancer may write in ``logs``.
+        ledger_prefix: Where in ``snapshots`` the erasures are: written once, and never deleted by anybody.
     """
 
     documents: StoredBucket
     snapshots: StoredBucket
     logs: StoredBucket
     load_balancer_prefix: str = LOAD_BALANCER_PREFIX
+    ledger_prefix: str = LEDGER_PREFIX
 
     def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("docsearch:storage:Storage", name, None, opts)

@@ -18,6 +18,10 @@ Policy = dict[str, Any]
 #: Where load balancers write their access logs in the logs bucket.
 LOAD_BALANCER_PREFIX = "load-balancer"
 
+#: Where the service notes whom it erased, in the snapshots bucket: that one is copied to the other region, is in no
+#: backup that could be restored over it, and expires nothing that is current.
+LEDGER_PREFIX = "erasures"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lifecycle:
@@ -84,7 +88,7 @@ LIFECYCLES: dict[Kind, Lifecycle] = {
     # can be restored to a moment that names it (35 days).
     "documents": Lifecycle(warm=30, cold=90, cold_class="GLACIER_IR", expire=730, superseded=35),
     # Snapshots share files, old ones included: only OpenSearch knows which are still needed, so S3 expires nothing that
-    # is current. What is still referenced at 90 days belongs to cold indexes.
+    # is current. What is still referenced at 90 days belongs to cold indexes. The ledger of erasures is kept for ever.
     "snapshots": Lifecycle(warm=90, superseded=35),
     # Section 4: 30 days hot, warm until 90, cold until a year. Nobody waits for a log of last winter.
     "logs": Lifecycle(warm=30, cold=90, cold_class="GLACIER", expire=365, superseded=30),
@@ -151,18 +155,28 @@ def plan_bucket_policy(kind: Kind, bucket: str, *, account_id: str, sources: Map
             "Null": {"s3:x-amz-server-side-encryption": "false"},
         }
         statements.append(_refuse("OtherEncryption", "s3:PutObject", [f"{arn}/*"], escape))
+    if kind == "snapshots":
+        # Whoever could take an entry out of the ledger would bring an erased user back with the next restore. Copies
+        # that S3 makes in the other region are no PutObject (S3 user guide, "Enforce conditional writes").
+        ledger = [f"{arn}/{LEDGER_PREFIX}/*"]
+        statements += [
+            _refuse("OverwriteOfLedger", "s3:PutObject", ledger, {"Null": {"s3:if-none-match": "true"}}),
+            _refuse("DeletionFromLedger", ["s3:DeleteObject", "s3:DeleteObjectVersion"], ledger),
+        ]
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _refuse(what: str, action: str, resources: list[str], condition: dict[str, Any]) -> dict[str, Any]:
-    return {
+def _refuse(
+    what: str, action: str | list[str], resources: list[str], condition: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    statement = {
         "Sid": f"Refuse{what}",
         "Effect": "Deny",
         "Principal": {"AWS": "*"},
         "Action": action,
         "Resource": resources,
-        "Condition": condition,
     }
+    return statement | ({"Condition": condition} if condition else {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -302,12 +302,19 @@ class Arguments:
                 **{f"{store}_LOGIN": "iam" for store in ("DATABASE", "OPENSEARCH", "CACHE")},
                 "AWS_REGION": self.cfg.region,
                 "OPENSEARCH_HOST": index.endpoint,
+                # What `migrate` registers as the domain's repository.
+                "OPENSEARCH_SNAPSHOT_BUCKET": storage.snapshots.name,
+                "OPENSEARCH_SNAPSHOT_ROLE_ARN": index.snapshot_role_arn,
+                "OPENSEARCH_SNAPSHOT_PATH": index.snapshot_path,
                 "CACHE_HOST": cache.address,
                 "CACHE_PORT": str(cache.port),
                 "CACHE_NAME": cache.identifier,
                 "CACHE_USER": cache.user,
                 "BROKER_HOST": queue.host,
                 "BROKER_PORT": str(queue.port),
+                "DOCSEARCH_ERASURE_LEDGER": pulumi.Output.concat(
+                    "s3://", storage.snapshots.name, "/", storage.ledger_prefix
+                ),
                 # A standby answers reads, and writes with the address of its primary.
                 **({"DOCSEARCH_STANDBY_OF": f"https://{domain.hosts.write}"} if self.cfg.role == "standby" else {}),
             },
@@ -320,6 +327,7 @@ class Arguments:
                 documents=storage.documents,
                 search_arn=index.arn,
                 cache_arns=(cache.arn, cache.user_arn),
+                ledger_arn=pulumi.Output.concat(storage.snapshots.arn, "/", storage.ledger_prefix),
             ),
             controller=controller,
             target_groups=ingress.target_group_arns,

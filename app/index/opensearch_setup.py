@@ -67,9 +67,14 @@ class Snapshots:
 
     def body(self) -> dict[str, Any]:
         """The repository as OpenSearch is told of it."""
-        optional = {"role_arn": self.role_arn, "base_path": self.path, "region": self.region}
+        # In us-east-1 the endpoint stands for the region (OpenSearch Service developer guide, "Registering a manual
+        # snapshot repository").
+        where = {"endpoint": "s3.amazonaws.com"} if self.region == "us-east-1" else {"region": self.region}
+        optional = {"role_arn": self.role_arn, "base_path": self.path, **where}
         given = {name: value for name, value in optional.items() if value}
-        return {"type": "s3", "settings": {"bucket": self.bucket, "server_side_encryption": "true", **given}}
+        # Nothing is said of encryption: the bucket's own is then used, where what OpenSearch knows by that name is
+        # another one (AES256), which a bucket with a customer key refuses.
+        return {"type": "s3", "settings": {"bucket": self.bucket, **given}}
 
 
 class Setup:

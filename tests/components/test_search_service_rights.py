@@ -19,6 +19,7 @@ THINGS = Things(
     data_key="arn:key/data",
     search="arn:domain",
     cache=("arn:cache", "arn:user"),
+    ledger="arn:aws:s3:::snapshots/erasures",
 )
 THREE = (SEARCH, DOCUMENT, INDEX)
 
@@ -32,13 +33,16 @@ def rights(role: RoleSpec, things: Things = THINGS) -> dict[str, Any]:
     [
         (
             SEARCH,
-            {"ReadSecrets", "DecryptSecrets", "UseSearch", "EndPointInTime", "ConnectToCache", "ConnectToDatabase"},
+            {
+                *("ReadSecrets", "DecryptSecrets", "UseSearch", "EndPointInTime"),
+                *("ConnectToCache", "ConnectToDatabase", "ListErasures"),
+            },
         ),
         (
             DOCUMENT,
             {
                 *("ReadSecrets", "DecryptSecrets", "UseDocuments", "ListDocuments", "UseKeyOfDocuments"),
-                *("ConnectToCache", "ConnectToDatabase"),
+                *("ConnectToCache", "ConnectToDatabase", "ListErasures"),
             },
         ),
         (
@@ -46,6 +50,7 @@ def rights(role: RoleSpec, things: Things = THINGS) -> dict[str, Any]:
             {
                 *("UseDocuments", "ListDocuments", "UseKeyOfDocuments"),
                 *("UseSearch", "ConnectToCache", "ConnectToDatabase"),
+                *("ListErasures", "NoteErasures", "UseKeyOfErasures"),
             },
         ),
     ],
@@ -66,6 +71,23 @@ def test_only_the_index_role_writes_to_the_index() -> None:
     searching = rights(SEARCH)
     assert not {"es:ESHttpPut", "es:ESHttpDelete", "es:ESHttpPatch"} & set(searching["UseSearch"]["Action"])
     assert searching["EndPointInTime"]["Resource"] == ["arn:domain/_search/point_in_time*"]
+
+
+def test_erasures_are_looked_at_by_all_noted_by_the_index_role_and_deleted_by_nobody() -> None:
+    for role in THREE:
+        assert rights(role)["ListErasures"] == {
+            "Sid": "ListErasures",
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket"],
+            "Resource": ["arn:aws:s3:::snapshots"],
+            "Condition": {"StringLike": {"s3:prefix": ["erasures/*"]}},
+        }
+        about = [one for one in rights(role).values() if any("snapshots" in where for where in one["Resource"])]
+        assert not [action for one in about for action in one["Action"] if "Delete" in action]
+    noted = rights(INDEX)["NoteErasures"]
+    assert noted["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert noted["Resource"] == ["arn:aws:s3:::snapshots/erasures/*"]
+    assert rights(INDEX)["UseKeyOfErasures"]["Resource"] == ["arn:key/data"]
 
 
 def test_keys_can_be_used_through_one_service_only() -> None:

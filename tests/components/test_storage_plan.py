@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from components.errors import ArgsError
 from components.storage_plan import (
     KINDS,
+    LEDGER_PREFIX,
     LIFECYCLES,
+    REPLICATED,
     Kind,
     Lifecycle,
     ReplicationEnd,
@@ -122,6 +124,24 @@ def test_data_buckets_refuse_uploads_under_another_encryption_and_open_to_nobody
         "Null": {"s3:x-amz-server-side-encryption": "false"},
     }
     assert {statement["Effect"] for statement in statements(kind).values()} == {"Deny"}
+
+
+def test_what_was_noted_of_erasures_is_never_written_over_or_deleted() -> None:
+    ledger = [f"arn:aws:s3:::bucket-1/{LEDGER_PREFIX}/*"]
+    # Without a condition: also an administrator has to change the policy first.
+    assert statements("snapshots")["RefuseDeletionFromLedger"] == {
+        "Sid": "RefuseDeletionFromLedger",
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+        "Resource": ledger,
+    }
+    over = statements("snapshots")["RefuseOverwriteOfLedger"]
+    assert (over["Action"], over["Resource"]) == ("s3:PutObject", ledger)
+    assert over["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    assert LIFECYCLES["snapshots"].expire is None
+    assert "snapshots" in REPLICATED, "it is in the other region, too"
+    assert not {"RefuseDeletionFromLedger", "RefuseOverwriteOfLedger"} & {*statements("documents"), *statements("logs")}
 
 
 def test_only_log_delivery_of_this_account_writes_to_the_logs_bucket() -> None:

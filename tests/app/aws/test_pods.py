@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from app import process
 from app.cli import cli
 from app.http import health
+from app.index.opensearch_setup import Snapshots
+from app.ledger import BucketLedger, ledger_of
 from app.settings import SECRETS, Settings, options
 from components.ingress import DEREGISTRATION_SECONDS
 from components.search_service_plan import BROKER_FOLDER, STORE_PORTS, USER_ID
@@ -225,6 +227,38 @@ def test_a_standby_knows_its_primary(role: str, start: Any) -> None:
     domain = read_fleet(PROJECT)["dr"].domain
     assert start("dr", role).settings.standby_of == f"https://write.{domain}"
     assert start("prod", role).settings.standby_of == ""
+
+
+@EACH
+def test_a_pod_finds_the_erasures_where_its_role_may_and_the_bucket_keeps_them(
+    stack: str, role: str, start: Any
+) -> None:
+    settings = start(stack, role).settings
+    assert isinstance(ledger_of(settings), BucketLedger)
+    bucket, _, prefix = settings.erasure_ledger.removeprefix("s3://").partition("/")
+    allowed = {one["Sid"]: one for one in rights(stack, role)}
+    # What is listed is what stands before the names, with its slash.
+    assert f"{prefix}/*" in allowed["ListErasures"]["Condition"]["StringLike"]["s3:prefix"]
+    assert allowed["ListErasures"]["Resource"] == [f"arn:aws:s3:::{bucket}"]
+    assert ("NoteErasures" in allowed) == (role == "index"), "who keeps house"
+    if role == "index":
+        assert allowed["NoteErasures"]["Resource"] == [f"arn:aws:s3:::{bucket}/{prefix}/*"]
+    kept = region(stack).one("aws:s3/bucketPolicy:BucketPolicy", "storage-snapshots").inputs
+    assert kept["bucket"] == bucket
+    refused = {one["Sid"]: one["Resource"] for one in json.loads(kept["policy"])["Statement"]}
+    assert refused["RefuseDeletionFromLedger"] == [f"arn:aws:s3:::{bucket}/{prefix}/*"]
+
+
+@EACH
+def test_migrate_finds_where_snapshots_go(stack: str, role: str, start: Any) -> None:
+    settings, its = start(stack, role).settings, region(stack)
+    wanted = Snapshots(settings.snapshot_bucket, settings.snapshot_role, settings.snapshot_path, settings.aws_region)
+    assert {"bucket", "role_arn", "base_path"} < {*wanted.body()["settings"]}
+    written = json.loads(its.one("aws:iam/rolePolicy:RolePolicy", "opensearch-snapshots").inputs["policy"])["Statement"]
+    (where,) = [one["Resource"] for one in written if "s3:PutObject" in one["Action"]]
+    assert where == f"arn:aws:s3:::{settings.snapshot_bucket}/{settings.snapshot_path}/*"
+    master = json.loads(its.one("aws:iam/rolePolicy:RolePolicy", "opensearch-master").inputs["policy"])["Statement"]
+    assert settings.snapshot_role in [one["Resource"] for one in master if one["Action"] == "iam:PassRole"]
 
 
 def test_with_amazon_mq_the_index_role_alone_reads_the_login_from_secrets_manager() -> None:

@@ -128,11 +128,14 @@ async def test_a_domain_with_all_plugins_gets_policy_repository_and_archive() ->
         "type": "s3",
         "settings": {
             "bucket": "snapshots",
-            "server_side_encryption": "true",
             "role_arn": "arn:aws:iam::1:role/s",
             "base_path": "us-east-1",
-            "region": "us-east-1",
+            "endpoint": "s3.amazonaws.com",
         },
+    }
+    assert Snapshots("snapshots", region="us-west-2").body()["settings"] == {
+        "bucket": "snapshots",
+        "region": "us-west-2",
     }
     assert {one.state for one in await Setup(engine, managed=True, snapshots=BUCKET).apply()} == {State.CURRENT}
     states = domain.kept["/_plugins/_ism/policies/docsearch-archive"]["policy"]["states"]
