@@ -17,6 +17,7 @@ from app.aws.logins import with_secrets
 from app.document import check
 from app.errors import ApiError
 from app.http.documents import read_line
+from app.keyring import Keyring
 from app.process import owner
 from app.runtime import open_worker
 from app.settings import Settings
@@ -60,7 +61,9 @@ async def create_key(
     """Makes a key, and the tenant if it is to be made."""
     settings = await with_secrets(settings)
     async with as_owner(settings, tenant, new_tenant=new_tenant) as (connection, scope, pools):
-        made = await Keys(pools, settings.secret("api_key_pepper")).create(
+        # Used by nobody before this process is gone: it has not to wait until the pepper of today is known everywhere.
+        peppers = Keyring(settings.secrets("api_key_pepper"), settle_seconds=0)
+        made = await Keys(pools, peppers).create(
             connection, scope.tenant_id, scopes=scopes, name=name, rate_limit=rate_limit, expires_at=expires_at
         )
         detail = {"scopes": made[1].scopes}

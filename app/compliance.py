@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -66,7 +66,8 @@ async def replay(settings: Settings, place: str, tell: Callable[[str], None]) ->
     """Does all erasures of a ledger again that the database knows nothing of, and returns when nothing is left.
 
     Raises:
-        SettingsError: The ledger is broken, or of another deployment or key. Then nothing has been done.
+        SettingsError: The ledger is broken, or of another deployment, or a key that something in it was hashed with is
+            not given. Then nothing has been done.
     """
     settings = await with_secrets(settings)
     connection = await connect(settings)
@@ -74,18 +75,19 @@ async def replay(settings: Settings, place: str, tell: Callable[[str], None]) ->
         entries = await ledger_at(place, settings).read(await erasures.deployment(connection))
         unknown = {*await erasures.unknown(connection, [UUID(entry["erasure_id"]) for entry in entries])}
         todo = [entry for entry in entries if UUID(entry["erasure_id"]) in unknown]
-        subjects = Subjects(partial(digest_of, settings.secret("api_key_pepper")))
-        if foreign := [entry for entry in todo if entry["key"] != subjects.key]:
+        peppers = [Subjects(partial(digest_of, pepper)) for pepper in settings.secrets("api_key_pepper")]
+        by_key = {subjects.key: subjects for subjects in peppers}
+        if foreign := [entry for entry in todo if entry["key"] not in by_key]:
+            others = ", ".join(f"{key} (last on {day[:10]})" for key, day in _last_use(foreign).items())
             raise SettingsError(
                 f"{len(foreign):,} erasures were hashed with another key",
-                why="whose they are cannot be found out",
-                remedy="Set the API_KEY_PEPPER that was used then",
+                why=f"whose they are cannot be found out without the peppers {others}",
+                remedy="Set API_KEY_PEPPER_PREVIOUS to the peppers that were used then, with blanks between",
             )
+        used = [by_key[key] for key in _last_use(todo)]
         for tenant_id in dict.fromkeys(UUID(entry["tenant_id"]) for entry in todo):
-            people = {
-                subjects.digest(tenant_id, name).hex(): name
-                for name in await erasures.subjects_of(connection, tenant_id)
-            }
+            names = await erasures.subjects_of(connection, tenant_id)
+            people = {subjects.digest(tenant_id, name).hex(): name for subjects in used for name in names}
             for entry in todo:
                 if entry["tenant_id"] == str(tenant_id):
                     count = await erasures.replay(connection, entry, people.get(entry["subject"]), batch=BATCH)
@@ -94,6 +96,11 @@ async def replay(settings: Settings, place: str, tell: Callable[[str], None]) ->
         await connection.close()
     await finish(settings)
     return len(todo)
+
+
+def _last_use(entries: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """By key that something was hashed with, when it was last: entries are in the order of time."""
+    return {entry["key"]: entry["asked_at"] for entry in entries}
 
 
 async def finish(settings: Settings) -> None:

@@ -114,7 +114,8 @@ before anything is served:
 
 1. `pg_restore --exit-on-error`, and look at its exit code; a database without keys, row-level security or grants is
    not served in any case.
-2. `docsearch-api erasures replay LEDGER`, again if it was interrupted.
+2. `docsearch-api erasures replay LEDGER`, again if it was interrupted. It needs every pepper that the ledger was
+   hashed with: former ones by `API_KEY_PEPPER_PREVIOUS`. It says which it lacks, and does nothing without them.
 3. `docsearch-api rebuild-index`: an index that was not restored may be newer than the database.
 
 **Retention**. What is older than its tenant's years of retention (`docsearch-api tenants retention`; 2 by default, by

@@ -19,6 +19,7 @@ from app.errors import SettingsError
 from app.housekeeping import Housekeeping
 from app.index.full_text import FullText
 from app.index.model import Index
+from app.keyring import Keyring
 from app.ledger import ledger_of
 from app.observe import Metrics
 from app.queue.model import Queue
@@ -31,7 +32,7 @@ from app.search.model import Cache, NoCache
 from app.search.parse import Bounds
 from app.search.popular import Counter
 from app.search.service import SearchService
-from app.settings import Settings
+from app.settings import SECRETS, Settings
 from app.store import erasures, schema
 from app.store.database import Database
 from app.store.outbox import OutboxQueue
@@ -140,8 +141,8 @@ async def open_service(
         if work is not None:
             queue, relay = open_queue(settings, work, stack, metrics)
             worker = worker_of(settings, work, queue, engines, cache)
-        secret = _of_no_use if probes_only else settings.secret
-        keys = Keys(database, secret("api_key_pepper"))
+        rings = {name: Keyring(_of_no_use() if probes_only else settings.secrets(name)) for name in SECRETS}
+        keys = Keys(database, rings["api_key_pepper"])
         popular = Counter(database)
         search = SearchService(engines, cache, noted=popular.note, timed=metrics.asked)
         stack.push_async_callback(search.close)
@@ -154,11 +155,11 @@ async def open_service(
             cache=cache,
             queue=queue,
             keys=keys,
-            tokens=Tokens(secret("tenant_token_key"), keys),
+            tokens=Tokens(rings["tenant_token_key"], keys),
             users=None if probes_only else await open_users(settings, stack),
             admission=Admission(database),
             limits=Limiter(redis, redis_breaker),
-            cursors=Cursors(secret("cursor_key"), seconds=settings.cursor_seconds),
+            cursors=Cursors(rings["cursor_key"], seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
             metrics=metrics,
             popular=popular,
@@ -167,10 +168,9 @@ async def open_service(
         yield service, worker
 
 
-def _of_no_use(name: str) -> bytes:
+def _of_no_use() -> tuple[bytes, ...]:
     """What a process holds that opens nothing."""
-    del name
-    return secrets.token_bytes(32)
+    return (secrets.token_bytes(32),)
 
 
 @asynccontextmanager

@@ -30,6 +30,8 @@ SECRETS: Final = ("cursor_key", "api_key_pepper", "tenant_token_key")
 MIN_SECRET: Final = 32
 """Characters that a secret has at least: as many bytes as the digest of HMAC-SHA256 (RFC 2104, section 3)."""
 
+_FORMER: Final = "Former ones, with blanks between, the newest first: they open what they signed, and sign nothing new"
+
 
 def _option(default: Any, name: str, description: str, **bounds: Any) -> Any:
     return Field(default, validation_alias=name, description=description, **bounds)
@@ -132,15 +134,22 @@ class Settings(BaseSettings):
     # Secrets: a value, a file that holds it, or where it is in AWS Secrets Manager
     cursor_key: SecretStr | None = _option(None, "CURSOR_KEY", "Signs cursors; at least 32 characters")
     cursor_key_file: Path | None = _option(None, "CURSOR_KEY_FILE", "File that holds it")
-    cursor_key_arn: str = _option("", "CURSOR_KEY_ARN", "Where in AWS Secrets Manager it is")
+    cursor_key_arn: str = _option("", "CURSOR_KEY_ARN", "Where in AWS Secrets Manager it is, and the one before it")
+    cursor_key_previous: SecretStr | None = _option(None, "CURSOR_KEY_PREVIOUS", _FORMER)
     api_key_pepper: SecretStr | None = _option(None, "API_KEY_PEPPER", "HMAC key over API keys; at least 32 characters")
     api_key_pepper_file: Path | None = _option(None, "API_KEY_PEPPER_FILE", "File that holds it")
-    api_key_pepper_arn: str = _option("", "API_KEY_PEPPER_ARN", "Where in AWS Secrets Manager it is")
+    api_key_pepper_arn: str = _option(
+        "", "API_KEY_PEPPER_ARN", "Where in AWS Secrets Manager it is, and the one before it"
+    )
+    api_key_pepper_previous: SecretStr | None = _option(None, "API_KEY_PEPPER_PREVIOUS", _FORMER)
     tenant_token_key: SecretStr | None = _option(
         None, "TENANT_TOKEN_KEY", "Signs tenant tokens; at least 32 characters"
     )
     tenant_token_key_file: Path | None = _option(None, "TENANT_TOKEN_KEY_FILE", "File that holds it")
-    tenant_token_key_arn: str = _option("", "TENANT_TOKEN_KEY_ARN", "Where in AWS Secrets Manager it is")
+    tenant_token_key_arn: str = _option(
+        "", "TENANT_TOKEN_KEY_ARN", "Where in AWS Secrets Manager it is, and the one before it"
+    )
+    tenant_token_key_previous: SecretStr | None = _option(None, "TENANT_TOKEN_KEY_PREVIOUS", _FORMER)
 
     # Users of an identity provider
     oidc_issuer: str = _option(
@@ -270,6 +279,16 @@ class Settings(BaseSettings):
                 remedy=f"Set {variable}, {variable}_FILE or {variable}_ARN",
             )
         return _kept(self.folder / "secrets" / name).encode()
+
+    def secrets(self, name: str) -> tuple[bytes, ...]:
+        """One of `SECRETS`, and former ones that still open what they signed, the newest first.
+
+        Raises:
+            SettingsError: As `secret`, or a former one is too short.
+        """
+        former: SecretStr | None = getattr(self, f"{name}_previous")
+        texts = former.get_secret_value().split() if former else []
+        return self.secret(name), *(_long_enough(f"{name.upper()}_PREVIOUS", text) for text in texts)
 
 
 def load(**given: Any) -> Settings:

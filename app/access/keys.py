@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from app.access.memory import Memory
 from app.errors import ApiError, InvalidRequestError, NotFoundError, UnauthenticatedError
+from app.keyring import Keyring
 from app.store.database import Connection, Database
 from app.tenancy import Right, Scope, internal
 
@@ -75,17 +76,17 @@ class Keys:
 
     Args:
         database: Pools of a login that answers requests.
-        pepper: The HMAC key.
+        peppers: The HMAC key, and former ones: what was hashed with one is hashed again when it is used.
     """
 
-    def __init__(self, database: Database, pepper: bytes) -> None:
-        self._database, self._pepper = database, pepper
+    def __init__(self, database: Database, peppers: Keyring) -> None:
+        self._database, self._peppers = database, peppers
         self.known: Memory[str, tuple[Scope, datetime | None]] = Memory()
         self.parents: Memory[tuple[UUID, UUID], _Parent] = Memory()
 
     def digest(self, key: str) -> str:
-        """What is kept of a key here."""
-        return digest_of(self._pepper, key)
+        """What is kept of a key, once every process knows the pepper of today."""
+        return digest_of(self._peppers.current, key)
 
     async def authenticate(self, key: str) -> Scope:
         """Whose key it is, and what it may do.
@@ -98,17 +99,18 @@ class Keys:
         if not match:
             raise _refused()
         digest = self.digest(key)
-        scope, expires_at = await self.known.get(digest, lambda: self._find(match[1], digest))
+        scope, expires_at = await self.known.get(digest, lambda: self._find(match[1], key))
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise _refused()
         return scope
 
-    async def _find(self, prefix: str, digest: str) -> tuple[Scope, datetime | None]:
+    async def _find(self, prefix: str, key: str) -> tuple[Scope, datetime | None]:
         async with self._database.find_key(prefix) as connection:
             row = await connection.fetchrow(f"SELECT tenant_id, key_hash, {_COLUMNS} FROM api_keys")
-        # Compared in any case: how long it takes says nothing of whether there is such a prefix.
-        right = hmac.compare_digest(row["key_hash"] if row else "0" * 64, digest)
-        if row is None or not right or not row["is_active"]:
+        # All compared in any case: how long it takes says nothing of whether there is such a prefix, or which pepper.
+        kept = row["key_hash"] if row else "0" * 64
+        right = [hmac.compare_digest(kept, digest_of(pepper, key)) for pepper in self._peppers.keys]
+        if row is None or not any(right) or not row["is_active"]:
             raise _refused()
         scope = Scope(
             tenant_id=row["tenant_id"],
@@ -118,7 +120,20 @@ class Keys:
             per_minute=row["rate_limit"],
         )
         await self._use(scope, row["last_used_at"])
+        if not right[0] and self._peppers.settled:
+            await self._hash_again(scope, kept, self.digest(key))
         return scope, row["expires_at"]
+
+    async def _hash_again(self, scope: Scope, former: str, digest: str) -> None:
+        # As in `_use`; and of two who do it at once, or of whoever knows less, none undoes it.
+        with suppress(ApiError):
+            async with self._database.write(scope) as connection:
+                await connection.execute(
+                    "UPDATE api_keys SET key_hash = $3 WHERE key_id = $1 AND key_hash = $2",
+                    scope.key_id,
+                    former,
+                    digest,
+                )
 
     async def _use(self, scope: Scope, last: datetime | None) -> None:
         now = datetime.now(UTC)
@@ -191,7 +206,7 @@ class Keys:
             """,
             tenant_id,
             prefix,
-            self.digest(key),
+            digest_of(self._peppers.signing, key),
             name,
             sorted({*scopes}),
             rate_limit,

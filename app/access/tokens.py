@@ -6,6 +6,7 @@ when the key is revoked its tokens open nothing, and they share its rate limit.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ import msgspec
 from app.access.keys import Keys
 from app.errors import InvalidRequestError, UnauthenticatedError
 from app.index.model import Filter
+from app.keyring import Keyring
 from app.tenancy import Right, Scope
 
 ISSUER: Final = "docsearch"
@@ -44,12 +46,12 @@ class Tokens:
     """Makes tokens and opens with them.
 
     Args:
-        key: What signs them.
+        ring: What signs them, and what signed those that still open.
         keys: Says whether the API key that a token was made with still opens.
     """
 
-    def __init__(self, key: bytes, keys: Keys) -> None:
-        self._key, self._keys = key, keys
+    def __init__(self, ring: Keyring, keys: Keys) -> None:
+        self._ring, self._keys = ring, keys
 
     def create(
         self, scope: Scope, *, subject: str, forced: tuple[Filter, ...], seconds: int = DEFAULT_SECONDS
@@ -89,7 +91,7 @@ class Tokens:
             "key": str(scope.key_id),
             "filters": msgspec.json.encode((*scope.forced, *forced)).decode(),
         }
-        return jwt.encode(claims, self._key, algorithm=ALGORITHM), expires
+        return jwt.encode(claims, self._ring.signing, algorithm=ALGORITHM), expires
 
     async def authenticate(self, token: str) -> Scope:
         """Whom a token is for.
@@ -98,16 +100,7 @@ class Tokens:
             UnauthenticatedError: It is malformed, signed by somebody else, altered or expired, or its key was revoked.
         """
         try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key,
-                # One algorithm, which is not the token's to choose.
-                algorithms=[ALGORITHM],
-                audience=AUDIENCE,
-                issuer=ISSUER,
-                leeway=SKEW_SECONDS,
-                options={"require": _REQUIRED},
-            )
+            claims = self._claims(token)
             tenant_id, key_id = UUID(claims["tenant"]), UUID(claims["key"])
             forced = msgspec.json.decode(claims["filters"], type=tuple[Filter, ...])
         except jwt.ExpiredSignatureError:
@@ -123,3 +116,25 @@ class Tokens:
             key_id=key_id,
             per_minute=per_minute,
         )
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What a token says, whichever of the keys signed it."""
+        *others, last = self._ring.keys
+        for key in others:
+            with suppress(jwt.InvalidSignatureError):
+                return _decoded(token, key)
+        return _decoded(token, last)
+
+
+def _decoded(token: str, key: bytes) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        # One algorithm, which is not the token's to choose.
+        algorithms=[ALGORITHM],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        leeway=SKEW_SECONDS,
+        options={"require": _REQUIRED},
+    )
+    return claims

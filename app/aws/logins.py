@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 
+import structlog
 from pydantic import SecretStr
 from redis.credentials import CredentialProvider
 
@@ -18,23 +19,42 @@ from app.aws import secrets
 from app.aws.identity import identity
 from app.aws.secrets import Login, RotatedLogin
 from app.errors import SettingsError
-from app.settings import SECRETS, Settings
+from app.settings import MIN_SECRET, SECRETS, Settings
+
+log = structlog.get_logger(__name__)
 
 Password = str | Callable[[], Awaitable[str]] | None
 """What asyncpg takes: a password, or what makes one for each new connection."""
 
 
 async def with_secrets(settings: Settings) -> Settings:
-    """The settings, with what the service signs and hashes with read from where it is.
+    """The settings, with what the service signs and hashes with read from where it is, and what it did so with before.
 
     Raises:
         SettingsError: A secret cannot be read.
         UnavailableError: Secrets Manager does not answer.
     """
     arns = {name: arn for name in SECRETS if (arn := settings.arn(name))}
-    texts = await asyncio.gather(*(secrets.read(f"{name.upper()}_ARN", arn) for name, arn in arns.items()))
-    read = {name: SecretStr(text) for name, text in zip(arns, texts, strict=True)}
-    return settings.model_copy(update={**read, **{f"{name}_arn": "" for name in arns}})
+    found = await asyncio.gather(*(_versions(f"{name.upper()}_ARN", arn) for name, arn in arns.items()))
+    update: dict[str, SecretStr | str] = {}
+    for name, (text, former) in zip(arns, found, strict=True):
+        update |= {name: SecretStr(text), f"{name}_arn": ""}
+        if former:
+            given: SecretStr | None = getattr(settings, f"{name}_previous")
+            older = given.get_secret_value() if given else ""
+            update[f"{name}_previous"] = SecretStr(f"{former} {older}")
+    return settings.model_copy(update=update)
+
+
+async def _versions(variable: str, arn: str) -> tuple[str, str]:
+    """A secret, and the one before it; empty if that opens nothing."""
+    text, former = await asyncio.gather(secrets.read(variable, arn), secrets.read_previous(variable, arn))
+    former = (former or "").strip()
+    if former and (len(former) < MIN_SECRET or len(former.split()) > 1):
+        # What somebody put there until there was a real one must open nothing; and words are former ones, each of them.
+        log.warning("former_secret_ignored", variable=variable)
+        former = ""
+    return text, "" if former == text.strip() else former
 
 
 @cache

@@ -32,6 +32,9 @@ DOUBT_SECONDS: Final = 5.0
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
 """Where else the service may be (AWS SDKs and Tools reference, "Service-specific endpoints")."""
 
+_PREVIOUS: Final = "AWSPREVIOUS"
+"""The label of the version that was in force before (Secrets Manager user guide, "What's in a secret?")."""
+
 _TYPE: Final = "application/x-amz-json-1.1"
 
 _WHY: Final = {
@@ -49,7 +52,7 @@ _BUSY: Final = frozenset({"ThrottlingException", "InternalServiceError", "Reques
 
 
 async def read(variable: str, arn: str, *, who: Identity | None = None) -> str:
-    """The text of a secret.
+    """The text of a secret, as it is now.
 
     Args:
         variable: What gives the ARN, for errors.
@@ -60,18 +63,39 @@ async def read(variable: str, arn: str, *, who: Identity | None = None) -> str:
         SettingsError: The ARN is malformed, or the secret is missing, refused or binary. No error shows a value.
         UnavailableError: Secrets Manager does not answer, three times.
     """
+    text = await _version(variable, arn, "AWSCURRENT", who)
+    assert text is not None
+    return text
+
+
+async def read_previous(variable: str, arn: str, *, who: Identity | None = None) -> str | None:
+    """The text that a secret had before it was changed last; None if it never was.
+
+    Args:
+        variable: What gives the ARN, for errors.
+        arn: Where the secret is, which has to be there.
+        who: Reads it; by default this process.
+
+    Raises:
+        SettingsError: The ARN is malformed, or the former text is refused or binary. No error shows a value.
+        UnavailableError: Secrets Manager does not answer, three times.
+    """
+    return await _version(variable, arn, _PREVIOUS, who)
+
+
+async def _version(variable: str, arn: str, stage: str, who: Identity | None) -> str | None:
     match = ARN.fullmatch(arn)
     if not match:
         raise SettingsError(f"{variable} is {arn[:200]!r}", why="it is no ARN of a secret in Secrets Manager")
-    who = who or identity(match[2])
-    return await retrying(lambda: _ask(variable, arn, match[1], who), budget=Budget())
+    its = who or identity(match[2])
+    return await retrying(lambda: _ask(variable, arn, match[1], stage, its), budget=Budget())
 
 
-async def _ask(variable: str, arn: str, partition: str, who: Identity) -> str:
+async def _ask(variable: str, arn: str, partition: str, stage: str, who: Identity) -> str | None:
     suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     given = next((value for name in _ENDPOINTS if (value := os.environ.get(name))), "")
     url = f"{(given or f'https://secretsmanager.{who.region}.{suffix}').rstrip('/')}/"
-    body = msgspec.json.encode({"SecretId": arn})
+    body = msgspec.json.encode({"SecretId": arn, "VersionStage": stage})
     plain = {"content-type": _TYPE, "x-amz-target": "secretsmanager.GetSecretValue"}
     headers = await who.headers("secretsmanager", url, body, plain)
     try:
@@ -92,6 +116,9 @@ async def _ask(variable: str, arn: str, partition: str, who: Identity) -> str:
     kind = str(found.get("__type", "")).rpartition("#")[2]
     if answer.status_code == httpx.codes.FORBIDDEN and not kind:
         kind = "AccessDeniedException"
+    if stage == _PREVIOUS and kind == "ResourceNotFoundException":
+        # A secret that was never changed has no such version.
+        return None
     if answer.is_server_error or kind in _BUSY:
         raise UnavailableError("Secrets Manager does not answer", why=kind or str(answer.status_code))
     why, remedy = _WHY.get(kind, (f"AWS says {kind[:80] or answer.status_code}", ""))

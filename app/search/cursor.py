@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from app.errors import InvalidCursorError
 from app.index.model import Position
+from app.keyring import Keyring
 from app.tenancy import ScopedQuery
 
 _VERSION: Final = 1
@@ -41,21 +42,21 @@ class Cursors:
     """Makes and opens cursors.
 
     Args:
-        key: Signs them; the same in every process.
+        ring: Signs them; the same in every process.
         seconds: They can be used for so long, s.
         clock: Tells the time, s since 1970.
     """
 
-    def __init__(self, key: bytes, *, seconds: float = 3600.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, ring: Keyring, *, seconds: float = 3600.0, clock: Callable[[], float] = time.time) -> None:
         # A key of its own: what signs something else with the same secret signs no cursor.
-        self._key = hmac.digest(key, b"docsearch cursor", "sha256")
-        self._seconds, self._clock = seconds, clock
+        self._keys = {key: hmac.digest(key, b"docsearch cursor", "sha256") for key in ring.keys}
+        self._ring, self._seconds, self._clock = ring, seconds, clock
 
     def seal(self, query: ScopedQuery, position: Position) -> str:
         """The cursor to what comes after a position."""
         cursor = _Cursor(_VERSION, int(self._clock() + self._seconds), _owner(query), position)
         body = msgspec.msgpack.encode(cursor)
-        return _text(hmac.digest(self._key, body, "sha256") + body)
+        return _text(hmac.digest(self._keys[self._ring.signing], body, "sha256") + body)
 
     def open(self, query: ScopedQuery, text: str) -> Position:
         """Where to go on.
@@ -71,7 +72,8 @@ class Cursors:
             # The decoder takes + for -, / for _, and any letter whose last bits are no byte's.
             raise _invalid("it is none that was given out")
         mac, body = raw[:_MAC], raw[_MAC:]
-        if not hmac.compare_digest(mac, hmac.digest(self._key, body, "sha256")):
+        right = [hmac.compare_digest(mac, hmac.digest(key, body, "sha256")) for key in self._keys.values()]
+        if not any(right):
             raise _invalid("it is none that was given out")
         try:
             found = msgspec.msgpack.decode(body, type=_Cursor)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from app import administration, compliance, logbook
 from app.access.keys import digest_of
@@ -270,9 +271,32 @@ async def test_a_ledger_that_was_hashed_with_another_key_changes_nothing(world: 
     await erase(world, scope, "ada")
     await compliance.export(world.settings, str(tmp_path / "ledger"))
     await world.admin("DELETE FROM erasures")
-    with pytest.raises(SettingsError, match="1 erasures were hashed with another key"):
+    today = datetime.now(UTC).date()
+    its = f"1 erasures were hashed with another key: .* without the peppers {SUBJECTS.key} .last on {today}"
+    with pytest.raises(SettingsError, match=its):
         await compliance.replay(world.settings, str(tmp_path / "ledger"), print)
     assert (await world.admin("SELECT status FROM documents"))[0][0] == "PENDING"
+
+
+async def test_a_ledger_is_replayed_with_every_pepper_that_was_used_in_it(world: World, tmp_path: Path) -> None:
+    scope, ledger = await world.tenant("a"), str(tmp_path / "ledger")
+    former = {"ada": b"k" * 32, "bob": b"l" * 32, "cyd": world.settings.secret("api_key_pepper")}
+    for user, pepper in former.items():
+        await world.put(scope, of(user))
+        async with world.app.write(scope) as connection:
+            subjects = Subjects(partial(digest_of, pepper))
+            await erasures.ask(connection, scope, Origin("192.0.2.1", "test", "c"), subjects, user)
+    kept = await world.put(scope, of("dan"))
+    assert await compliance.export(world.settings, ledger) == 3
+    await world.admin("DELETE FROM erasures")
+    one = world.settings.model_copy(update={"api_key_pepper_previous": SecretStr("k" * 32)})
+    with pytest.raises(SettingsError, match="1 erasures were hashed with another key"):
+        await compliance.replay(one, ledger, print)
+    all_ = world.settings.model_copy(update={"api_key_pepper_previous": SecretStr(f"{'l' * 32} {'k' * 32}")})
+    assert await compliance.replay(all_, ledger, print) == 3
+    rows = await world.admin("SELECT document_id FROM documents WHERE status <> 'DELETED'")
+    assert [row["document_id"] for row in rows] == [kept.document_id]
+    assert await compliance.replay(world.settings, ledger, print) == 0, "what is known needs no pepper"
 
 
 async def test_a_database_without_its_last_part_is_not_served(world: World) -> None:

@@ -84,6 +84,19 @@ def test_a_short_secret_is_refused_without_being_repeated(monkeypatch: pytest.Mo
     assert "hunter2" not in str(refused.value) + repr(settings)
 
 
+@pytest.mark.parametrize("name", SECRETS)
+def test_former_secrets_come_after_the_one_of_today(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name.upper(), "a" * 40)
+    assert load().secrets(name) == (b"a" * 40,)
+    monkeypatch.setenv(f"{name.upper()}_PREVIOUS", f"{'b' * 40}  {'c' * 40}\n")
+    assert load().secrets(name) == (b"a" * 40, b"b" * 40, b"c" * 40)
+    assert load().secret(name) == b"a" * 40
+    monkeypatch.setenv(f"{name.upper()}_PREVIOUS", f"{'b' * 40} hunter2")
+    with pytest.raises(SettingsError, match=f"{name.upper()}_PREVIOUS has 7 characters") as refused:
+        load().secrets(name)
+    assert "hunter2" not in str(refused.value) + repr(load())
+
+
 def test_an_embedded_secret_is_made_once(tmp_path: Path) -> None:
     settings = load(home=tmp_path)
     with ThreadPoolExecutor(8) as pool:

@@ -48,10 +48,14 @@ class Manager:
 
     def __init__(self) -> None:
         self.asked, self.text = 0, ""
+        self.former: str | None = None
 
     async def __call__(self, variable: str, arn: str, **_: Any) -> str:
         self.asked += 1
         return self.text
+
+    async def previous(self, variable: str, arn: str) -> str | None:
+        return self.former
 
 
 @pytest.fixture
@@ -79,6 +83,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
     one = secrets.RotatedLogin("X_ARN", ARN, reader=its)
     monkeypatch.setattr(logins, "rotated", lambda variable, arn: one)
     monkeypatch.setattr(secrets, "read", its)
+    monkeypatch.setattr(secrets, "read_previous", its.previous)
     monkeypatch.setattr(secrets, "DOUBT_SECONDS", 0.0)
     return its
 
@@ -301,6 +306,28 @@ async def test_the_secrets_of_the_service_are_read_from_where_they_are(
         (await with_secrets(load(cursor_key_arn=ARN))).secret("cursor_key")
     with pytest.raises(SettingsError, match="CURSOR_KEY and CURSOR_KEY_ARN are both set"):
         await with_secrets(load(cursor_key="c" * 40, cursor_key_arn=ARN))
+
+
+@pytest.mark.parametrize(
+    ("former", "given", "found"),
+    [
+        (None, {}, ""),
+        ("", {}, ""),
+        ("s" * 40 + "\n", {}, ""),
+        ("changeme", {}, ""),
+        ("p" * 40 + " " + "q" * 40, {}, ""),
+        ("p" * 40 + "\n", {}, "p"),
+        ("p" * 40, {"api_key_pepper_previous": "o" * 40 + " " + "n" * 40}, "pon"),
+        (None, {"api_key_pepper_previous": "o" * 40}, "o"),
+    ],
+)
+async def test_what_was_signed_before_a_secret_changed_is_opened_by_the_one_before(
+    former: str | None, given: dict[str, str], found: str, manager: Manager
+) -> None:
+    manager.text, manager.former = "s" * 40, former
+    its = await with_secrets(load(api_key_pepper_arn=ARN, **given))
+    assert its.secrets("api_key_pepper") == tuple(letter.encode() * 40 for letter in f"s{found}")
+    assert "pppp" not in repr(its)
 
 
 async def test_a_login_at_the_broker_is_a_secret_with_its_user(manager: Manager) -> None:

@@ -9,7 +9,7 @@ import pytest
 from botocore.credentials import Credentials
 
 from app.aws.identity import Identity
-from app.aws.secrets import DOUBT_SECONDS, KEPT_SECONDS, RotatedLogin, parse_login, read
+from app.aws.secrets import DOUBT_SECONDS, KEPT_SECONDS, RotatedLogin, parse_login, read, read_previous
 from app.errors import ApiError, SettingsError, UnavailableError
 from app.resilience.deadline import retrying
 from tests.app.aws.cloud import REGION, client
@@ -38,6 +38,18 @@ async def test_a_secret_is_read_by_its_arn_and_a_new_version_at_the_next_time(aw
     assert await read("CURSOR_KEY_ARN", arn) == VALUE
     client("secretsmanager", aws).put_secret_value(SecretId=arn, SecretString="another")
     assert await read("CURSOR_KEY_ARN", arn) == "another"
+
+
+@pytest.mark.services
+async def test_what_a_secret_was_before_is_read_if_it_was_anything(aws: str) -> None:
+    arn = made(aws, SecretString=VALUE)
+    assert await read_previous("CURSOR_KEY_ARN", arn) is None
+    client("secretsmanager", aws).put_secret_value(SecretId=arn, SecretString="another")
+    assert (await read("CURSOR_KEY_ARN", arn), await read_previous("CURSOR_KEY_ARN", arn)) == ("another", VALUE)
+    client("secretsmanager", aws).put_secret_value(SecretId=arn, SecretString="a third")
+    assert await read_previous("CURSOR_KEY_ARN", arn) == "another"
+    with pytest.raises(SettingsError, match="it is no ARN"):
+        await read_previous("CURSOR_KEY_ARN", "cursor-key")
 
 
 @pytest.mark.services
