@@ -1,5 +1,6 @@
 """Erasure of a user, and deletion of what is old: what goes, what stays, and what nobody can bring back."""
 
+import asyncio
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -187,6 +188,44 @@ async def test_one_worker_keeps_house_at_a_time_and_large_erasures_come_in_batch
         assert (await world.admin("SELECT count(*) FROM documents WHERE status = 'DELETED'"))[0][0] == 0
     await finish(world)
     assert (await world.admin("SELECT count(*) FROM documents WHERE status = 'DELETED'"))[0][0] == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("SELECT FROM documents WHERE document_id = $1 FOR NO KEY UPDATE", "high"),
+        ("DELETE FROM outbox WHERE document_id = $1", "low"),
+        ("SELECT FROM tasks WHERE errors -> 0 ->> 'document_id' = $1::uuid::text FOR UPDATE", "low"),
+    ],
+    ids=["documents", "outbox", "tasks"],
+)
+async def test_what_the_worker_holds_is_waited_for_with_empty_hands(first: str, then: str, world: World) -> None:
+    scope = await world.tenant("a")
+    low, high = sorted((uuid4(), uuid4()))
+    # Where they lie in the table, the higher id comes first.
+    for one in (high, low):
+        await world.put(scope, of("ada", f"Diary {one}"), one)
+    await world.admin("UPDATE outbox SET last_error = 'failed to parse'")
+    error = "jsonb_build_array(jsonb_build_object('document_id', document_id, 'reason', 'failed to parse'))"
+    await world.admin(f"UPDATE tasks SET errors = {error} FROM outbox WHERE tasks.task_id = outbox.task_id")
+    owner, worker = await connect(world.settings, SUPERUSER), await connect(world.settings, SUPERUSER)
+    try:
+        await owner.execute("SET enable_indexscan = off; SET enable_bitmapscan = off")
+        ids = {"low": low, "high": high}
+        async with worker.transaction():
+            await worker.execute(first, low)
+            burying = asyncio.create_task(
+                owner.fetchval("SELECT bury_documents($1, $2, gen_random_uuid())", scope.tenant_id, [*ids.values()])
+            )
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'"
+            while not await worker.fetchval(waiting, owner.get_server_pid()):
+                assert not burying.done(), "it waits for nobody"
+                await asyncio.sleep(0.01)
+            await worker.execute("SELECT FROM documents WHERE document_id = $1 FOR NO KEY UPDATE", ids[then])
+        assert await burying == 2
+    finally:
+        await owner.close()
+        await worker.close()
 
 
 @pytest.mark.parametrize("user", ["", "x" * 1001, "a\0b", "\ud800"])
