@@ -33,6 +33,9 @@ REFRESH_SECONDS: Final = 10.0
 GIVE_WAY_SECONDS: Final = 0.05
 """How long warming waits before it looks again whether users leave room, s."""
 
+TELL_SECONDS: Final = 10.0
+"""Of an engine that goes on failing the log is told so often, s: with a breaker open each search fails there."""
+
 
 class Noted(Protocol):
     """Is told of every query that was answered, but of pages behind a cursor."""
@@ -50,6 +53,7 @@ class SearchService:
         bulkhead: How many ask the engines at once.
         noted: Is told of queries.
         timed: Is told of each answer of an engine: its name, and how long it took, s.
+        clock: Tells the time, s.
     """
 
     def __init__(
@@ -60,11 +64,14 @@ class SearchService:
         bulkhead: Bulkhead | None = None,
         noted: Noted | None = None,
         timed: Callable[[str, float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engines, self._cache = engines, cache
         self._bulkhead = bulkhead or Bulkhead("searching", SEARCH)
         self._warming = Bulkhead("warming", WARMING)
-        self._noted, self._timed = noted, timed
+        self._noted, self._timed, self._clock = noted, timed, clock
+        #: By engine: when the log may be told of its failures again, s, and how many it was not told of.
+        self._untold: dict[str, tuple[float, int]] = {}
         self._flights: dict[str, asyncio.Task[Answer]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
@@ -178,7 +185,12 @@ class SearchService:
         raise failed or UnavailableError("there is no engine")
 
     def _failed(self, engine: Index, error: ApiError) -> ApiError:
-        log.warning("engine_failed", engine=engine.level, code=error.code, reason=error.detail)
+        again_at, times = self._untold.get(engine.level, (0.0, 0))
+        times += 1
+        if (now := self._clock()) >= again_at:
+            log.warning("engine_failed", engine=engine.level, code=error.code, reason=error.detail, times=times)
+            again_at, times = now + TELL_SECONDS, 0
+        self._untold[engine.level] = again_at, times
         return error
 
     async def close(self) -> None:

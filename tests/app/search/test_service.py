@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import InvalidQueryError, OverloadedError, UnavailableError
 from app.index.model import Match, Position, Query, Result, Suggest, Suggestion
@@ -55,7 +56,7 @@ class Setup:
         self.clock = Clock()
         self.first, self.second = Engine(Level.OPENSEARCH), Engine(Level.FULL_TEXT)
         self.cache = LayeredCache(None, clock=self.clock)
-        self.service = SearchService((self.first, self.second), self.cache, **more)  # type: ignore[arg-type]
+        self.service = SearchService((self.first, self.second), self.cache, clock=self.clock, **more)  # type: ignore[arg-type]
 
 
 async def test_the_second_time_it_comes_from_memory_until_something_is_written() -> None:
@@ -72,6 +73,22 @@ async def test_another_engine_stands_in_and_says_so() -> None:
     found = await its.service.search(QUERY)
     assert (found.level, found.degraded) == (Level.FULL_TEXT, True)
     assert (await its.service.suggest(SCOPE.suggest(Suggest("te"))))[1] == Level.FULL_TEXT
+
+
+async def test_an_engine_that_goes_on_failing_is_logged_every_ten_seconds() -> None:
+    its = Setup()
+    its.first.error = UnavailableError("gone")
+    with capture_logs() as said:
+        for number in range(200):
+            await its.service.search(SCOPE.query(Query(Match(str(number)))))
+            its.clock.now += 0.125
+    # A line of the first failure, and one of each 10 s with all that came since.
+    assert [(one["event"], one["engine"], one["times"]) for one in said] == [
+        ("engine_failed", Level.OPENSEARCH, 1),
+        ("engine_failed", Level.OPENSEARCH, 80),
+        ("engine_failed", Level.OPENSEARCH, 80),
+    ]
+    assert its.first.calls == 200
 
 
 async def test_a_query_that_is_wrong_is_asked_of_nobody_else() -> None:
