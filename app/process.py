@@ -175,6 +175,12 @@ async def _answer(server: _Server, probes: _Server | None) -> None:
         probes.should_exit, probes.force_exit = True, server.force_exit
 
 
+def url_of(host: str, port: int, *, secure: bool) -> str:
+    """Where to call what listens there."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared
+    return f"{'https' if secure else 'http'}://{_authority(here, port)}/"
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that leaves signals to us, and does not wait long for who does not answer.
 
@@ -207,8 +213,7 @@ class _Server(uvicorn.Server):
     def url(self) -> str:
         """Where it answers."""
         host, port = self._listener.getsockname()[:2]
-        scheme = "https" if self._tls else "http"
-        return f"{scheme}://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/"  # noqa: S104 - compared
+        return url_of(host, port, secure=self._tls is not None)
 
     async def answer(self) -> None:
         """Answers until it is told to stop, and what it has begun by then."""
@@ -272,6 +277,11 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
+def _authority(host: str, port: int) -> str:
+    """An address with its port, as in an URL: of IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @contextmanager
 def _listening(settings: Settings, port: int, by: str) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.listen_at else socket.AF_INET
@@ -281,7 +291,7 @@ def _listening(settings: Settings, port: int, by: str) -> Iterator[socket.socket
             listener.bind((settings.listen_at, port))
         except OSError as error:
             raise SettingsError(
-                f"{settings.listen_at}:{port} cannot be listened at",
+                f"{_authority(settings.listen_at, port)} cannot be listened at",
                 why=error.strerror or str(error),
                 remedy=f"Choose another one by {by}",
             ) from error

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from app.client import Client, Document, Line, ProblemError, SearchRequest, State
+from app.process import url_of
 from app.store.embedded import Embedded
 
 pytestmark = pytest.mark.services
@@ -91,6 +92,20 @@ def serving(home: Path, *words: str, **more: str) -> Iterator[tuple[subprocess.P
             process.send_signal(signal.SIGTERM)
             process.wait(30)
         process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "secure", "url"),
+    [
+        ("0.0.0.0", False, "http://127.0.0.1:8080/"),
+        ("192.0.2.7", True, "https://192.0.2.7:8080/"),
+        ("::", False, "http://[::1]:8080/"),
+        ("2001:db8::7", True, "https://[2001:db8::7]:8080/"),
+    ],
+)
+def test_where_it_answers_is_an_url_that_can_be_called(host: str, secure: bool, url: str) -> None:
+    assert url_of(host, 8080, secure=secure) == url
+    assert httpx.URL(url).port == 8080
 
 
 def test_the_sample_is_served_survives_a_kill_and_is_stopped_in_good_order(empty_home: Path) -> None:
