@@ -20,13 +20,15 @@ from uuid import UUID
 
 from app.store.database import connect
 from app.store.embedded import SUPERUSER
+from tests.bench.load import Corpus
 from tests.bench.plant import Plant, Process, running
 from tests.bench.wire import Wire, request
 from tests.soak.callers import PATIENCE_SECONDS, Callers, comes_true
 from tests.soak.model import Scale, Tell, Verdict
+from tests.soak.rows import capacity
 
 PROMISE: Final = (
-    "10 rolling restarts of two API processes under load, >= 50,000 requests: 0 failed, 0 acknowledged writes lost"
+    "10 rolling restarts of two API processes at 0.5 C, >= 50,000 requests: 0 failed, 0 acknowledged writes lost"
 )
 
 PROBE_SECONDS: Final = 0.2
@@ -46,7 +48,7 @@ class Size:
     Attributes:
         restarts: How often each process is restarted.
         requests: How many are sent meanwhile, at least.
-        rate: Requests per second, on average.
+        rate: Requests per second, on average; 0 for half of C.
     """
 
     restarts: int
@@ -54,18 +56,27 @@ class Size:
     rate: float
 
 
-SIZES: Final = {Scale.QUICK: Size(1, 400, 40.0), Scale.FULL: Size(10, 50_000, 100.0)}
+SIZES: Final = {Scale.QUICK: Size(1, 400, 40.0), Scale.FULL: Size(10, 50_000, 0.0)}
 
 
 def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     """Starts everything and a second API process, and restarts one after the other."""
-    size, broken = SIZES[scale], list[str]()
+    size, search, broken = SIZES[scale], capacity.SIZES[scale], list[str]()
+    most, rate = 0.0, size.rate
     with running(tell, notice_seconds=NOTICE_SECONDS) as plant, ExitStack() as stack:
+        if not rate:
+            plant.load(Corpus(seed).documents(search.documents))
+            # Of one process: while the other is restarted, that is what there is.
+            most = capacity.find(plant, search, seed, tell)
+            if not most:
+                return Verdict("rolling", PROMISE, {"c_per_s": most}, (capacity.too_slow(search),), seed)
+            rate = most / 2
+            tell(f"rolling: {rate:.0f} requests/s")
         second = Process(plant.folder / "second", ["serve"], plant.settings)
         stack.callback(second.stop)
         second.start()
         processes = (plant.api, second)
-        load = Load([one.port for one in processes], plant.key, size.rate, random.Random(seed))
+        load = Load([one.port for one in processes], plant.key, rate, random.Random(seed))
         with load.going():
             for restart in range(1, size.restarts + 1):
                 for process in processes:
@@ -82,16 +93,18 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
             ended = process.log.read_text(errors="replace").count('"stopped"')
             if ended != size.restarts:
                 broken.append(f"the process at {process.port} ended in order {ended} of {size.restarts} times")
-    figures = {
+    figures: dict[str, float | int | str] = {
         "restarts_of_each": size.restarts,
         "requests": load.sent,
         "failed": load.failed.total(),
         "acknowledged_writes": len(load.written),
-        "requests_per_second": size.rate,
+        "requests_per_second": rate,
     }
+    if most:
+        figures["c_per_s"] = most
     notes = (
         "the balancer is the test's own, and asks who is ready; one of AWS is told by Kubernetes",
-        "the rate is fixed: it is not derived from the capacity of this machine",
+        "C is of searches, and a fifth of these requests write",
     )
     return Verdict("rolling", PROMISE, figures, tuple(broken), seed, notes)
 
