@@ -96,8 +96,9 @@ def policy(*, prefix: str = PREFIX, managed: bool = False) -> dict[str, Any]:
     """The policy of index state management (requirement, section 1): hot, warm at 30 d, cold at 90 d, deleted at 2 y.
 
     It is for indexes that are only added to and age as a whole, ``docsearch-archive-*``. An index that documents are
-    changed in is never deleted by its age: what is too old there is deleted document by document. The requirement's
-    shrinking to one shard is done beforehand: an index of the archive has one.
+    changed in is never deleted by its age: what is too old there is deleted document by document. The service writes no
+    such index itself: they are for what somebody moves out of those that are searched. The requirement's shrinking to
+    one shard is done beforehand: an index of the archive has one.
 
     Args:
         prefix: What names of indexes begin with.
