@@ -17,7 +17,8 @@ FRESH_SECONDS: Final = 10.0
 
 STALE_SECONDS: Final = 300.0
 """How long what was found is used while the database does not answer, s: longer than a fail-over within a region takes
-(60 to 120 s for RDS Multi-AZ). While it is away nothing can be revoked, either."""
+(60 to 120 s for RDS Multi-AZ). While it is away nothing can be revoked, either; what was revoked in the last
+`FRESH_SECONDS` before opens for so long at most, counted from when it was found."""
 
 AGAIN_SECONDS: Final = 1.0
 """After a look-up that had no answer, the next one for the same key comes so much later, s."""
@@ -85,7 +86,7 @@ class Memory(Generic[K, V]):
             now = self._clock()
             if kept is None or now - kept.found_at >= STALE_SECONDS:
                 raise
-            kept.ask_at = now + AGAIN_SECONDS
+            kept.ask_at = min(now + AGAIN_SECONDS, kept.found_at + STALE_SECONDS)
             return kept.value
         except ApiError:
             self._found.pop(key, None)

@@ -89,6 +89,37 @@ async def test_without_an_answer_the_last_one_is_used_for_a_bounded_time_and_not
     assert await source.get() == 5
 
 
+async def test_what_is_revoked_as_the_database_goes_away_opens_for_a_bounded_time_and_never_again() -> None:
+    source = Source()
+    await source.get()
+    source.now += 1.0
+    # Revoked here, and nobody hears of it: from now on there is no answer.
+    source.trouble = UnavailableError("away")
+    opened = []
+    while source.now < 2 * STALE_SECONDS:
+        source.now += 0.7
+        try:
+            await source.get()
+        except UnavailableError:
+            continue
+        opened.append(source.now)
+    assert max(opened) < STALE_SECONDS, "however often it is used"
+    source.trouble = UnauthenticatedError("revoked")
+    with pytest.raises(UnauthenticatedError):
+        await source.get()
+
+
+async def test_what_was_revoked_is_out_as_soon_as_the_database_is_back() -> None:
+    source = Source()
+    await source.get()
+    source.trouble, source.now = UnavailableError("away"), FRESH_SECONDS
+    assert await source.get() == 1
+    source.trouble = UnauthenticatedError("revoked")
+    source.now += AGAIN_SECONDS
+    with pytest.raises(UnauthenticatedError):
+        await source.get()
+
+
 async def test_no_more_is_remembered_than_was_said() -> None:
     source = Source()
     for key in "abcd":
