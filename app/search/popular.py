@@ -4,9 +4,10 @@
                                                                             |
     cache <- engine <- one query at a time, while users leave room <- every hour, one process per tenant
 
-A query is kept as it is asked, and with it whatever a person has typed: it goes with the tenant's erasures (`forget`),
-30 days after it was asked last, and beyond the 2,000 that are asked most. Queries of tokens with a forced filter are
-not counted: what one person may see is not warmed for all, and nothing found there says nothing of the tenant.
+A query is kept as it is asked, and with it whatever a person has typed: all of a tenant's go with each of its erasures
+(`finish_erasure`), 30 days after they were asked last, and beyond the 2,000 that are asked most. Queries of tokens with
+a forced filter are not counted: what one person may see is not warmed for all, and nothing found there says nothing of
+the tenant.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ ACTOR: Final = "popular"
 
 FLUSH_SECONDS: Final = 30.0
 """How often counts are written, s: a process that is killed has lost so much of them."""
+
+ERASED_SECONDS: Final = 2 * FLUSH_SECONDS
+"""For so long after an erasure nothing is counted of its tenant, s: a process may still hold what was asked before."""
 
 PENDING_PER_TENANT: Final = 1_000
 PENDING: Final = 20_000
@@ -225,16 +229,6 @@ async def top(connection: Connection, tenant_id: UUID, *, nothing: bool, size: i
     return [Popular(**dict(row)) for row in rows]
 
 
-async def forget(connection: Connection, tenant_id: UUID) -> int:
-    """Deletes all that a tenant's callers have asked, and says how many queries that were.
-
-    Each process may write what it has counted in the last half minute after that: who erases a person calls it again
-    a minute later, or lets `KEPT_FOR` do the rest.
-    """
-    gone = await connection.execute("DELETE FROM popular_queries WHERE tenant_id = $1", tenant_id)
-    return int(gone.split()[-1])
-
-
 async def _add(connection: Connection, tenant_id: UUID, counts: dict[bytes, _Count]) -> None:
     # In order, so that two processes that add the same queries do not wait for each other.
     found = sorted(counts.items())
@@ -243,6 +237,10 @@ async def _add(connection: Connection, tenant_id: UUID, counts: dict[bytes, _Cou
         INSERT INTO popular_queries AS old (tenant_id, digest, query, asked, found_nothing, last_at)
         SELECT $1, digest, query, asked, nothing, now()
         FROM unnest($2::bytea[], $3::jsonb[], $4::bigint[], $5::bigint[]) AS new (digest, query, asked, nothing)
+        WHERE NOT EXISTS (
+            SELECT FROM erasures
+            WHERE tenant_id = $1 AND (finished_at IS NULL OR finished_at > now() - make_interval(secs => $6))
+        )
         ON CONFLICT (tenant_id, digest) DO UPDATE SET
             asked = old.asked + excluded.asked, found_nothing = old.found_nothing + excluded.found_nothing,
             last_at = excluded.last_at
@@ -252,6 +250,7 @@ async def _add(connection: Connection, tenant_id: UUID, counts: dict[bytes, _Cou
         [msgspec.to_builtins(one.query) for _, one in found],
         [one.asked for _, one in found],
         [one.nothing for _, one in found],
+        ERASED_SECONDS,
     )
     await connection.execute(
         """
