@@ -79,6 +79,7 @@ class Metrics:
         self.queue_ready = gauge("queue_depth", "Documents that wait for the index")
         self.queue_age = gauge("queue_oldest_seconds", "Age of the document that waits longest, s")
         self.pool = gauge("db_pool_connections", "Connections to PostgreSQL", "state")
+        self.replica_lag = gauge("db_replica_lag_seconds", "How far a replica may be behind its primary, s", "replica")
         self._breakers = gauge(
             "circuit_breaker_state", "1 of the state that a dependency's breaker is in", "dependency", "state"
         )

@@ -100,6 +100,8 @@ class Service:
         size, idle, most = self.database.usage()
         for state, value in {"in_use": size - idle, "idle": idle, "max": most}.items():
             self.metrics.pool.labels(state).set(value)
+        for replica, seconds in self.database.lags().items():
+            self.metrics.replica_lag.labels(replica).set(seconds)
         if self.queue is not None:
             depth = await self.queue.depth()
             self.metrics.queue_ready.set(depth.ready)

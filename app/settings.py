@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     # PostgreSQL
     database_host: str = _option("", "DATABASE_HOST", "Host of the primary, or folder of its socket; none: embedded")
     database_readers: str = _option("", "DATABASE_READERS", "Hosts of read replicas, by commas")
+    replica_lag_seconds: float = _option(
+        30.0, "DATABASE_REPLICA_LAG_SECONDS", "A replica that is further behind is not read from, s", gt=0
+    )
     database_port: int = _option(5432, "DATABASE_PORT", "TCP port of PostgreSQL", ge=1, le=65535)
     database_name: str = _option("docsearch", "DATABASE_NAME", "Database")
     database_user: str = _option("", "DATABASE_USER", "Login; by default docsearch_ROLE")

@@ -3,12 +3,13 @@
 Every transaction is begun for a `Scope` and names its tenant to row-level security (``SET LOCAL``), so that nothing of
 it outlives the transaction on a connection of the pool. Reads may go to a replica, which lags behind: nothing that
 decides (authorization, preconditions, reading one's own writes) is asked of one. A replica that does not answer is left
-alone for a while, and the primary is asked in its place.
+alone for a while, one that is too far behind until it has caught up, and the primary is asked in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -26,6 +27,7 @@ from app.errors import DeadlineExceededError, OverloadedError, SettingsError, Un
 from app.index.model import Health
 from app.resilience import deadline
 from app.settings import Settings
+from app.store import lag
 from app.tenancy import Scope
 from app.tls import trusting
 from app.trace import tracing
@@ -63,12 +65,18 @@ class _Replica:
     """Pools to a replica.
 
     Attributes:
+        host: Where it is.
         pool: Its connections, which are made when they are needed: it may be away when the process starts.
         away_until: It is left alone until then, s of the loop's clock.
+        whole_until: All that was written until then it surely has, s of the loop's clock.
+        behind: Whether it was too far behind when it was looked at last.
     """
 
+    host: str
     pool: asyncpg.Pool
     away_until: float = 0.0
+    whole_until: float = -math.inf
+    behind: bool = True
 
 
 class Database:
@@ -84,6 +92,8 @@ class Database:
         self._primary: asyncpg.Pool | None = None
         self._replicas: list[_Replica] = []
         self._turn = count()
+        self._written = lag.Written()
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, settings: Settings, user: str) -> Database:
@@ -96,7 +106,10 @@ class Database:
         database = cls(settings, user)
         database._primary = await _connected(settings, user, database._login)
         for host in settings.readers():
-            database._replicas.append(_Replica(await _pool(settings, host, user, database._login, least=0)))
+            database._replicas.append(_Replica(host, await _pool(settings, host, user, database._login, least=0)))
+        if database._replicas:
+            await database._look()
+            database._watching = asyncio.create_task(database._watch())
         return database
 
     @asynccontextmanager
@@ -123,7 +136,7 @@ class Database:
     async def _on_replica(self, stack: AsyncExitStack, begin: str) -> Connection | None:
         """A transaction on a replica, the next one in turn; none if no replica answers."""
         clock = asyncio.get_running_loop().time
-        there = [one for one in self._replicas if one.away_until <= clock()]
+        there = self._there(clock())
         if not there:
             return None
         chosen = there[next(self._turn) % len(there)]
@@ -135,6 +148,54 @@ class Database:
             log.warning("replica_away", reason=_reason(error))
             return None
         return connection
+
+    def _there(self, now: float) -> list[_Replica]:
+        """The replicas that may be read from."""
+        oldest = now - self._settings.replica_lag_seconds
+        return [one for one in self._replicas if one.away_until <= now and one.whole_until >= oldest]
+
+    async def _watch(self) -> None:
+        """Looks after replicas for ever."""
+        while True:
+            await asyncio.sleep(self._settings.replica_lag_seconds / lag.LOOKS)
+            with deadline.surviving("replica_watch"):
+                await self._look()
+
+    async def _look(self) -> None:
+        """Finds out how far the replicas are behind."""
+        clock = asyncio.get_running_loop().time
+        at = clock()
+        written = await self._position(self._pool())
+        if written is not None:
+            self._written.note(at, written)
+        found = await asyncio.gather(*(self._position(one.pool) for one in self._replicas))
+        for one, replayed in zip(self._replicas, found, strict=True):
+            if replayed is not None:
+                # While the primary is away nothing is written: what it said last counts.
+                nothing_new = written is None and self._written.all(replayed)
+                until = at if nothing_new else self._written.reached(replayed)
+                one.whole_until = max(one.whole_until, until if until is not None else -math.inf)
+            behind = clock() - one.whole_until > self._settings.replica_lag_seconds
+            if behind is not one.behind:
+                one.behind = behind
+                log.warning("replica_behind" if behind else "replica_caught_up", replica=one.host)
+
+    async def _position(self, pool: asyncpg.Pool) -> int | None:
+        """How far a server is in the log, bytes; None if it does not say."""
+        try:
+            async with (
+                deadline.limit("PostgreSQL", REPLICA_SECONDS),
+                self._transaction(pool, "BEGIN READ ONLY") as connection,
+            ):
+                position: int | None = await connection.fetchval(lag.POSITION)
+        except (UnavailableError, OverloadedError, DeadlineExceededError):
+            return None
+        return position
+
+    def lags(self) -> dict[str, float]:
+        """How far each replica may be behind, by its host, s: infinite of one that was never seen to be whole."""
+        now = asyncio.get_running_loop().time() if self._replicas else 0.0
+        return {one.host: now - one.whole_until for one in self._replicas}
 
     @asynccontextmanager
     async def find_key(self, prefix: str) -> AsyncIterator[Connection]:
@@ -153,8 +214,10 @@ class Database:
         """Whether the primary answers, and how much of the pool is in use."""
         pool = self._pool()
         detail: dict[str, Any] = {"pool_size": pool.get_size(), "pool_idle": pool.get_idle_size()}
-        now = asyncio.get_running_loop().time()
-        detail["replicas"] = sum(one.away_until <= now for one in self._replicas)
+        detail["replicas"] = len(self._there(asyncio.get_running_loop().time()))
+        if lags := self.lags():
+            worst = max(lags.values())
+            detail["replica_lag_seconds"] = round(worst, 1) if math.isfinite(worst) else None
         try:
             async with self._begin(pool, "BEGIN READ ONLY") as connection:
                 detail["standby"] = bool(await connection.fetchval("SELECT pg_is_in_recovery()"))
@@ -169,6 +232,9 @@ class Database:
 
     async def close(self) -> None:
         """Closes the pools: what is under way may end within 5 s."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         for pool in (*(one.pool for one in self._replicas), self._primary):
             if pool is None:
                 continue

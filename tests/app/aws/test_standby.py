@@ -161,17 +161,54 @@ async def test_a_process_starts_without_its_replica_and_finds_it_later(
 ) -> None:
     monkeypatch.setattr(database_, "AWAY_SECONDS", 0.2)
     pair.replica.kill()
-    its = pair.settings()
+    its = pair.settings(replica_lag_seconds=1.8)
     database = await Database.open(its, "docsearch_document")
     try:
         scope = internal(UUID(int=1), "test")
         assert await where(database, scope, replica=True) == "primary"
         pair.replica.spawn()
         await asyncio.to_thread(pair.replica.wait)
-        await asyncio.sleep(0.3)
-        assert await where(database, scope, replica=True) == "replica"
+        await reads_go_to("replica", database, scope)
     finally:
         await database.close()
+
+
+async def test_a_replica_that_is_too_far_behind_is_not_read_from_until_it_has_caught_up(pair: Pair) -> None:
+    async with reading(pair, replica_lag_seconds=0.6) as (database, scope):
+        # Nobody writes: what is old is not behind.
+        await asyncio.sleep(1.0)
+        assert await where(database, scope, replica=True) == "replica"
+        follower = await connect(pair.settings(), SUPERUSER, host=pair.replica.host)
+        leader = await connect(pair.settings(), SUPERUSER)
+        try:
+            await follower.execute("SELECT pg_wal_replay_pause()")
+            await leader.execute("CREATE TABLE later (x int)")
+            await reads_go_to("primary", database, scope)
+            detail = (await database.health()).detail
+            assert detail["replicas"] == 0
+            assert isinstance(detail["replica_lag_seconds"], float)
+            (lag,) = database.lags().values()
+            assert lag > 0.6
+            # A process that starts now has never seen it whole.
+            late = await Database.open(pair.settings(), "docsearch_document")
+            assert await where(late, scope, replica=True) == "primary"
+            assert (await late.health()).detail["replica_lag_seconds"] is None
+            await late.close()
+            await follower.execute("SELECT pg_wal_replay_resume()")
+            await reads_go_to("replica", database, scope)
+            assert (await database.health()).detail["replicas"] == 1
+        finally:
+            await follower.execute("SELECT pg_wal_replay_resume()")
+            await leader.execute("DROP TABLE IF EXISTS later")
+            await follower.close()
+            await leader.close()
+
+
+async def reads_go_to(server: str, database: Database, scope: Scope) -> None:
+    end = time.monotonic() + 60
+    while await where(database, scope, replica=True) != server:
+        assert time.monotonic() < end, f"reads do not go to the {server}"
+        await asyncio.sleep(0.05)
 
 
 async def test_a_replica_that_says_nothing_is_left_alone_within_a_second(
@@ -205,6 +242,7 @@ async def test_a_region_whose_database_is_a_replica_answers_reads_and_sends_writ
         headers = {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://dr.example.com", headers=headers) as http:
             assert (await http.get("/health/ready")).json() == {"status": "UP"}
+            assert f'db_replica_lag_seconds{{replica="{pair.replica.host}"}}' in (await http.get("/metrics")).text
             found = await http.post("/v1/search", json={"q": "green"})
             assert (found.status_code, found.json()["total"]) == (200, 1), found.text
             document = found.json()["hits"][0]["document_id"]
