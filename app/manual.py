@@ -62,9 +62,11 @@ looked for at once, but not more often than every `OIDC_INTERVAL_SECONDS`. While
 until they are `OIDC_MAX_AGE_SECONDS` old.
 
 A request takes from two limits, or from none: that of its key or user, and that of its tenant
-(`docsearch-api tenants limit`). Without Redis each process keeps them by itself. While the database is away, who was
-let in during the last 5 minutes is let in still; a suspended tenant (`docsearch-api tenants suspend`) is out
-after 10 s."""
+(`docsearch-api tenants limit`). Without Redis each process keeps them by itself, and so it does in a standby region,
+where Redis follows that of the primary region and only reads. While the database is away, who was let in during the
+last 5 minutes is let in still; a suspended tenant (`docsearch-api tenants suspend`) is out after 10 s. If the database
+goes away within these 10 s, a process that has not asked again does not know that a key was revoked or a tenant
+suspended: they are out when the database is back, or 5 minutes after it was asked last."""
 
 _TLS = """\
 By default a process answers in clear text: behind a load balancer that ends TLS, or on this machine. It speaks TLS by

@@ -23,7 +23,7 @@ from app.keyring import Keyring
 from app.ledger import ledger_of
 from app.observe import Metrics
 from app.queue.model import Queue
-from app.redis_client import Client, open_client
+from app.redis_client import Client, Writes, open_client
 from app.resilience.breaker import Breaker, State
 from app.resilience.limits import Limiter
 from app.search.cache import LayeredCache
@@ -135,8 +135,9 @@ async def open_service(
             work = await Database.open(settings, settings.database_user or "docsearch_index")
             stack.push_async_callback(work.close)
         metrics = Metrics(settings.release)
-        redis, redis_breaker = open_client(settings), _breaker("Redis", settings, metrics)
-        cache = cache_of(settings, redis, redis_breaker, alone=with_worker and not settings.broker_host)
+        redis, redis_breaker, writes = open_client(settings), _breaker("Redis", settings, metrics), Writes()
+        alone = with_worker and not settings.broker_host
+        cache = cache_of(settings, redis, redis_breaker, alone=alone, writes=writes)
         stack.push_async_callback(cache.close)
         engines = open_engines(settings, database, work, cache, stack, metrics)
         queue, relay, worker = None, None, None
@@ -160,7 +161,7 @@ async def open_service(
             tokens=Tokens(rings["tenant_token_key"], keys),
             users=None if probes_only else await open_users(settings, stack),
             admission=Admission(database),
-            limits=Limiter(redis, redis_breaker),
+            limits=Limiter(redis, redis_breaker, writes=writes),
             cursors=Cursors(rings["cursor_key"], seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
             metrics=metrics,
@@ -283,7 +284,9 @@ def _breaker(name: str, settings: Settings, metrics: Metrics | None = None) -> B
     return Breaker(name, open_seconds=settings.breaker_open_seconds, changed=changed)
 
 
-def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool) -> Cache:
+def cache_of(
+    settings: Settings, client: Client | None, breaker: Breaker, *, alone: bool, writes: Writes | None = None
+) -> Cache:
     """The cache of a process.
 
     Args:
@@ -291,10 +294,11 @@ def cache_of(settings: Settings, client: Client | None, breaker: Breaker, *, alo
         client: Redis, which tells a process of what others write.
         breaker: Of Redis.
         alone: Whether this process indexes everything itself, so that it knows of every write without Redis.
+        writes: Whether Redis takes any.
     """
     if client is None and not alone:
         return NoCache()
-    return LayeredCache(client, breaker=breaker, seconds=settings.cache_seconds)
+    return LayeredCache(client, breaker=breaker, writes=writes, seconds=settings.cache_seconds)
 
 
 def outbox_queue(work: Database, settings: Settings) -> OutboxQueue:

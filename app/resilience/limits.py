@@ -3,6 +3,7 @@
 A caller's requests are spread evenly: each takes an interval, and some may come ahead of their time, the burst. What is
 kept of a caller is one time: when its next request would be due. When Redis does not answer, each process keeps the
 limits by itself until it does: a limit then is as many times higher as there are processes, and nobody is locked out.
+So it is where Redis only reads, in a standby region.
 
 Who comes often is not asked about each time: a process takes several requests of such a caller at once, a twentieth of
 what it sent in the last second, and lets them through as they come. They are paid for before, so no more ever pass;
@@ -19,10 +20,10 @@ from typing import Final
 from uuid import UUID
 
 from cachetools import LRUCache
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from app.errors import DeadlineExceededError, RateLimitedError, UnavailableError
-from app.redis_client import Client
+from app.redis_client import Client, Writes, failure
 from app.resilience import deadline
 from app.resilience.breaker import Breaker
 
@@ -202,13 +203,20 @@ class Limiter:
     Args:
         client: Redis; None to keep them in this process alone.
         breaker: Of Redis.
+        writes: Whether it takes any.
         clock: Tells the time where Redis does not, s.
     """
 
     def __init__(
-        self, client: Client | None, breaker: Breaker | None = None, *, clock: Callable[[], float] = time.time
+        self,
+        client: Client | None,
+        breaker: Breaker | None = None,
+        *,
+        writes: Writes | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._breaker, self._clock = client, breaker or Breaker("Redis"), clock
+        self._writes = writes or Writes()
         self._script = client.register_script(_SCRIPT) if client is not None else None
         self._due: LRUCache[str, float] = LRUCache(MAX_LOCAL)
         self._paces: LRUCache[tuple[Limit, ...], _Pace] = LRUCache(MAX_LOCAL)
@@ -236,7 +244,7 @@ class Limiter:
 
     async def _ahead(self, limits: tuple[Limit, ...]) -> Decision | None:
         """What was decided before, or is decided now with some of those to come; None if Redis does not answer."""
-        if self._script is None:
+        if self._script is None or self._writes.refused:
             return None
         now = self._clock()
         pace = self._paces.get(limits)
@@ -272,8 +280,12 @@ class Limiter:
                             keys=[limit.key for limit in limits], args=[*values, count]
                         )
                     except (RedisError, OSError) as error:
-                        raise UnavailableError("Redis does not answer", why=type(error).__name__) from error
+                        raise failure(error) from error
         except (UnavailableError, DeadlineExceededError):
             return None
+        except ReadOnlyError:
+            self._writes.note(refused=True)
+            return None
+        self._writes.note(refused=False)
         # The script has decided, by the same rule: only how that is put into words happens here.
         return replace(decide(limits, [float(one) for one in due], float(now), count)[0], allowed=bool(allowed))

@@ -17,11 +17,11 @@ from uuid import UUID
 import msgspec
 from cachetools import LRUCache
 from msgspec import Struct
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from app.errors import DeadlineExceededError, UnavailableError
 from app.index.model import Health, Scalar
-from app.redis_client import Client
+from app.redis_client import Client, Writes, failure
 from app.resilience import deadline
 from app.resilience.breaker import Breaker
 from app.search.model import Answer, Level
@@ -85,6 +85,7 @@ class LayeredCache:
     Args:
         client: Redis; None for this process alone.
         breaker: Of Redis.
+        writes: Whether it takes any.
         seconds: Time to live of an answer, s.
         memory_bytes: What is kept in this process at most, bytes.
         clock: Tells the time, s since 1970.
@@ -95,11 +96,13 @@ class LayeredCache:
         client: Client | None,
         *,
         breaker: Breaker | None = None,
+        writes: Writes | None = None,
         seconds: float = 300.0,
         memory_bytes: int = MEMORY_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._breaker = client, breaker or Breaker("Redis")
+        self._writes = writes or Writes()
         self._seconds, self._clock = seconds, clock
         self._memory: LRUCache[str, bytes] = LRUCache(memory_bytes, getsizeof=len)
         #: The newest key of a query, whatever its generation.
@@ -135,7 +138,7 @@ class LayeredCache:
             seen, _ = self._generations.get(one, (0, 0.0))
             found = None
             if self._script is not None:
-                found = await self._ask(partial(self._script, keys=[_generation_key(one)]))
+                found = await self._write(partial(self._script, keys=[_generation_key(one)]))
                 (self._untold.discard if found is not None else self._untold.add)(one)
             new = int(found) if found is not None else max(int(self._clock() * 1000), seen + 1)
             self._generations[one] = new, self._clock()
@@ -149,7 +152,7 @@ class LayeredCache:
         if self._client is None:
             floor = max(int(self._clock() * 1000), seen + 1)
         else:
-            found = await self._ask(partial(self._script, keys=[_generation_key(tenant_id)], args=["forget"]))
+            found = await self._write(partial(self._script, keys=[_generation_key(tenant_id)], args=["forget"]))
             if found is None:
                 return False
             self._untold.discard(tenant_id)
@@ -211,7 +214,7 @@ class LayeredCache:
         self._remember(key, raw)
         if self._client is not None:
             client, left = self._client, fresh_until - now + STALE_SECONDS
-            await self._ask(lambda: client.set(key, raw, px=max(1, int(left * 1000))))
+            await self._write(lambda: client.set(key, raw, px=max(1, int(left * 1000))))
 
     def last(self, key: str) -> Answer | None:
         """The last answer to a query, however old: for when there is no other."""
@@ -234,7 +237,7 @@ class LayeredCache:
             return Health(True, detail)
         client = self._client
         ok = await self._ask(client.ping) is not None
-        detail |= {"kind": "redis", "breaker": self._breaker.state.value}
+        detail |= {"kind": "redis", "breaker": self._breaker.state.value, "reads_only": self._writes.refused}
         return Health(ok, detail, "" if ok else "Redis does not answer")
 
     async def close(self) -> None:
@@ -261,6 +264,19 @@ class LayeredCache:
             return  # larger than all of the memory that there is for answers
         self._latest[_query_of(key)] = key
 
+    async def _write(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """What Redis answers to a write; None if it does not, or takes none."""
+        if self._writes.refused:
+            return None
+        try:
+            found = await self._ask(call)
+        except ReadOnlyError:
+            self._writes.note(refused=True)
+            return None
+        if found is not None:
+            self._writes.note(refused=False)
+        return found
+
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """What Redis answers; None if it does not, or has nothing."""
         try:
@@ -269,7 +285,7 @@ class LayeredCache:
                     try:
                         return await call()
                     except (RedisError, OSError) as error:
-                        raise UnavailableError("Redis does not answer", why=type(error).__name__) from error
+                        raise failure(error) from error
         except (UnavailableError, DeadlineExceededError):
             return None
 

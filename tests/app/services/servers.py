@@ -43,6 +43,8 @@ class Redis(Server):
             "dir": self.folder,
             "save": "",
             "appendonly": self.appendonly,
+            # Who follows it need not wait for others who might.
+            "repl-diskless-sync-delay": 0,
         }
         options["cluster-enabled"] = "yes" if self.cluster else "no"
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -77,6 +79,25 @@ class RedisCluster(Redis):
     def settings(self) -> dict[str, Any]:
         """What the service is told of it."""
         return super().settings() | {"cache_name": "docsearch"}
+
+
+class RedisReplica(Redis):
+    """A Redis that follows another and only reads, as that of a standby region does.
+
+    Args:
+        folder: Where it keeps everything.
+        primary: What it follows.
+    """
+
+    name = "Redis replica"
+
+    def __init__(self, folder: Path, primary: Redis) -> None:
+        super().__init__(folder)
+        self._primary = primary
+
+    def command(self) -> Sequence[str | Path]:
+        """Redis, which follows."""
+        return [*super().command(), "--replicaof", "127.0.0.1", str(self._primary.port)]
 
 
 class RabbitMQ(Server):
