@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from app import compliance, logbook
 from app.errors import SettingsError, UnavailableError
@@ -184,6 +185,10 @@ async def test_pods_note_before_the_deed_and_serve_no_older_database(
         with pytest.raises(SettingsError, match=f"knows nothing of 1 of 1 erasures.*replay {PLACE}, then"):
             async with opened:
                 pass
+    hashed = settings.model_copy(update={"api_key_pepper_previous": SecretStr("k" * 32)})
+    assert await compliance.replay(hashed, PLACE, print) == 1
+    async with open_service(settings, with_worker=False):
+        pass
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setattr("app.aws.bucket.retrying", partial(retrying, first=0.0))
     with pytest.raises(UnavailableError, match="S3 does not answer"):
