@@ -134,13 +134,20 @@ def index(port: int | None) -> None:
 @cli.command()
 @examples("docsearch-api migrate", "DATABASE_HOST=db DATABASE_USER=owner docsearch-api migrate")
 def migrate() -> None:
-    """Bring the database to the schema of this version. Safe to run again, and by two at once."""
+    """Bring the database to the schema of this version. Safe to run again, and by two at once.
+
+    With DOCSEARCH_STANDBY_OF the database is a replica: it is only looked whether the primary's schema is there.
+    """
     from app import upkeep  # noqa: PLC0415
 
     settings = _settings()
 
     async def run() -> None:
         async with process.database_of(settings) as its:
+            if its.standby_of:
+                await upkeep.follow(its, tell=click.echo)
+                click.echo("The schema is current: it follows the primary's.")
+                return
             # Embedded, it has just been migrated; what is applied twice is applied once.
             applied = await migrate_schema(lambda: administration.connect(its))
             await upkeep.prepare(its, tell=click.echo)

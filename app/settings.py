@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     opensearch_port: int = _option(443, "OPENSEARCH_PORT", "TCP port of the domain", ge=1, le=65535)
     opensearch_tls: bool = _option(True, "OPENSEARCH_TLS", "Whether the domain is spoken to by TLS")
     opensearch_login: Login = _option("password", "OPENSEARCH_LOGIN", "iam: requests are signed for AWS")
+    opensearch_role_arn: str = _option(
+        "", "OPENSEARCH_ROLE_ARN", "Role in AWS that is taken to sign them, as migrate does; none: this process's own"
+    )
     opensearch_lacking: Literal["say", "fail"] = _option(
         "say", "OPENSEARCH_LACKING", "What migrate does if OpenSearch lacks a plugin: say so and go on, or fail"
     )

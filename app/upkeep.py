@@ -33,7 +33,7 @@ from app.rebuild import rebuild_in_place
 from app.runtime import open_search
 from app.search.model import NoCache
 from app.settings import Settings
-from app.store import audit, placements, tenants
+from app.store import audit, placements, schema, tenants
 from app.store.audit import Origin
 from app.store.database import Connection, Database
 from app.tenancy import internal
@@ -102,16 +102,7 @@ async def prepare(settings: Settings, *, tell: Tell) -> list[Applied]:
         return []
     async with _open(settings, None) as its:
         assert its.search is not None
-        applied = await _setup(settings, its.search).apply()
-        for one in applied:
-            tell(f"OpenSearch: {one}")
-        lacking = [one for one in applied if one.state is State.LACKING]
-        if lacking and settings.opensearch_lacking == "fail":
-            raise SettingsError(
-                f"{lacking[0].part} cannot be applied",
-                why=lacking[0].detail,
-                remedy="Install it, or set OPENSEARCH_LACKING=say",
-            )
+        applied = await _apply(settings, its.search, tell=tell)
         shared = _shared(its.search)
         indexed = await its.connection.fetchval("SELECT EXISTS (SELECT FROM documents WHERE status = 'INDEXED')")
         if not await Indexes(its.search).behind(shared.alias):
@@ -121,6 +112,49 @@ async def prepare(settings: Settings, *, tell: Tell) -> list[Applied]:
             else:
                 await its.search.make(shared)
         return applied
+
+
+async def follow(settings: Settings, *, tell: Tell) -> list[Applied]:
+    """The same where a region follows another one: its database is a replica, and its indexes are followers.
+
+    Nothing is written to either. The schema has to be there, and an index of OpenSearch brings its own settings along;
+    what belongs to the domain is put in place, so that whoever promotes the region finds it.
+
+    Raises:
+        SettingsError: The replica does not have the schema of this version yet.
+    """
+    work = await Database.open(settings, settings.database_user or "docsearch_index")
+    try:
+        async with work.find_key("") as connection:
+            if not await schema.current(connection):
+                raise SettingsError(
+                    "the replica does not have the schema of this version",
+                    why="it has the schema of the primary, which is older, or not here yet",
+                    remedy="Bring the primary region up with this version first, and try again",
+                )
+        if not settings.opensearch_host:
+            return []
+        search = open_search(settings, work, NoCache())
+        try:
+            return await _apply(settings, search, tell=tell, follows=True)
+        finally:
+            await search.close()
+    finally:
+        await work.close()
+
+
+async def _apply(settings: Settings, search: OpenSearch, *, tell: Tell, follows: bool = False) -> list[Applied]:
+    applied = await _setup(settings, search).apply(follows=follows)
+    for one in applied:
+        tell(f"OpenSearch: {one}")
+    lacking = [one for one in applied if one.state is State.LACKING]
+    if lacking and settings.opensearch_lacking == "fail":
+        raise SettingsError(
+            f"{lacking[0].part} cannot be applied",
+            why=lacking[0].detail,
+            remedy="Install it, or set OPENSEARCH_LACKING=say",
+        )
+    return applied
 
 
 def _setup(settings: Settings, search: OpenSearch) -> Setup:

@@ -77,14 +77,18 @@ def plan_log_policy(name: str, *, region: str, account_id: str) -> Policy:
 
 
 def plan_master_trust(*, account_id: str) -> Policy:
-    """Who may become the master: whoever of this account IAM allows to assume the role."""
+    """Who may become the master: whoever of this account IAM allows to assume the role.
+
+    Pods bring tags of their session along, which EKS Pod Identity put there (EKS user guide, "Grant Pods access to AWS
+    resources based on tags").
+    """
     return {
         "Version": _VERSION,
         "Statement": [
             {
                 "Effect": "Allow",
                 "Principal": {"AWS": f"arn:aws:iam::{account_id}:root"},
-                "Action": "sts:AssumeRole",
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
             }
         ],
     }

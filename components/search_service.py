@@ -5,6 +5,9 @@ that must hold for all of them is in `SearchService`. The namespace takes only p
 ``restricted`` and lets nothing in or out that a role does not ask for. What a role may do in AWS is an IAM role of its
 own (`components.search_service_rights`), which its pods get from EKS Pod Identity.
 
+Before the first pod of an image starts, a Job of the same image has brought the stores to its version
+(`components.search_service_migration`).
+
 A new version comes up in one of two ways. As a rule, by a rolling update: another ``image``. When it has to prove
 itself first, as a role's ``candidate``: both versions run side by side, each with a target group, and the listener's
 weights move the requests over, some of them (canary) or all (blue/green), and back at once. It is over when the role's
@@ -13,20 +16,32 @@ image is the candidate's and the candidate is gone. Names never change hands: no
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgsDict
 
 from components import target_group_crd
 from components.eks import Eks
 from components.errors import ArgsError
-from components.kms import Kms, check_account_id
+from components.kms import Kms, Policy, check_account_id
 from components.load_balancer_controller import LoadBalancerController, plan_watch
 from components.pods import DNS_LABEL, check_image, pod_security_labels
+from components.search_service_migration import (
+    DATABASE_USER,
+    MADE_AGAIN,
+    NAME,
+    TIMEOUTS,
+    plan_environment,
+    plan_job,
+    plan_migrations,
+    plan_network_policy,
+)
 from components.search_service_plan import (
     CANDIDATE,
     CONFIG_MAP,
@@ -44,9 +59,10 @@ from components.search_service_plan import (
     plan_pod,
     plan_releases,
     plan_scaling,
+    release_labels,
     role_labels,
 )
-from components.search_service_rights import Things, plan_rights
+from components.search_service_rights import Things, plan_migration_rights, plan_rights
 from components.storage import StoredBucket
 
 __all__ = [
@@ -80,6 +96,9 @@ class Access:
         search_arn: The OpenSearch domain.
         cache_arns: The cache, and the user that pods log in as.
         ledger_arn: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere.
+        database_owner_arn: The secret of the database's owner, whom only ``migrate`` logs in as; ``None`` where the
+            database is a replica.
+        search_master_arn: The role that administers the domain, which only ``migrate`` takes.
 
     Raises:
         ArgsError: The account id is malformed.
@@ -93,6 +112,8 @@ class Access:
     search_arn: pulumi.Input[str] = ""
     cache_arns: Sequence[pulumi.Input[str]] = ()
     ledger_arn: pulumi.Input[str] = ""
+    database_owner_arn: pulumi.Input[str] | None = None
+    search_master_arn: pulumi.Input[str] = ""
 
     def __post_init__(self) -> None:
         check_account_id(self.account_id)
@@ -109,7 +130,7 @@ class SearchServiceArgs:
         secrets: Environment variable to ARN in Secrets Manager. A pod reads the value itself, as its service account.
         roles: The roles to run.
         namespace: Where.
-        access: What the roles have rights to; without it they have none.
+        access: What the roles have rights to; without it they have none, and nothing is migrated.
         controller: Registers pods in target groups.
         target_groups: ARN by name of a public role, or of its candidate (``search-candidate``): where its pods
             register, available once a load balancer uses it. A role without one is reached from within the cluster.
@@ -148,6 +169,8 @@ class SearchServiceArgs:
         names = [role.name for role in self.roles]
         if not names or len(set(names)) < len(names):
             raise ArgsError(f"roles are {', '.join(names) or 'none'}", why="each needs a name of its own")
+        if NAME in names:
+            raise ArgsError(f"a role is called {NAME!r}", why="the Job that goes before all pods is")
         self._check_target_groups()
 
     def _check_variables(self) -> None:
@@ -246,20 +269,20 @@ class SearchService(pulumi.ComponentResource):
             name, metadata=self._metadata(CONFIG_MAP), data=settings, opts=self._child()
         )
         version = pulumi.Output.all(**settings).apply(fingerprint)
+        migrations = {} if args.access is None else self._migrate(args.access, version, config)
         self.service_accounts, self.services, self.role_arns = {}, {}, {}
         for role in args.roles:
-            account = kubernetes.core.v1.ServiceAccount(
-                f"{name}-{role.name}",
-                metadata=self._metadata(role.name, role_labels(role)),
-                automount_service_account_token=False,
-                opts=self._child(),
-            )
+            account = self._account(role.name, role_labels(role))
             self.service_accounts[role.name] = account.metadata.apply(lambda found: found.name or "")
             before: list[pulumi.Resource] = [account, config]
             if args.access is not None:
-                before.append(self._identity(role, args.access))
+                rights = partial(plan_rights, role)
+                identity = self._identity(role.name, rights, args.access)
+                self.role_arns[role.name] = identity.role_arn
+                before.append(identity)
             for release in plan_releases(role, image=args.image):
-                self._release(release, version, before)
+                done = [migrations[release.image]] if migrations else []
+                self._release(release, version, [*before, *done])
         self.namespace = namespace.metadata.apply(lambda metadata: metadata.name or "")
         self.register_outputs({"namespace": self.namespace, "services": self.services, "role_arns": self.role_arns})
 
@@ -270,17 +293,51 @@ class SearchService(pulumi.ComponentResource):
         own = {"app.kubernetes.io/part-of": "docsearch"}
         return {"name": name, "namespace": self._args.namespace, "labels": own | dict(labels or {})}
 
-    def _identity(self, role: RoleSpec, access: Access) -> pulumi.Resource:
-        """The IAM role of a role's pods. It has to be there before a pod starts: credentials are injected then."""
+    def _account(self, name: str, labels: Mapping[str, str]) -> kubernetes.core.v1.ServiceAccount:
+        return kubernetes.core.v1.ServiceAccount(
+            f"{self._prefix}-{name}",
+            metadata=self._metadata(name, labels),
+            automount_service_account_token=False,
+            opts=self._child(),
+        )
 
-        def rights(arns: Mapping[str, Any]) -> str:
+    def _migrate(
+        self, access: Access, version: pulumi.Output[str], config: pulumi.Resource
+    ) -> dict[str, kubernetes.batch.v1.Job]:
+        """The Job of each image, which its pods wait for."""
+        policy = kubernetes.networking.v1.NetworkPolicy(
+            f"{self._prefix}-allow-{NAME}",
+            metadata=self._metadata(f"allow-{NAME}"),
+            spec=plan_network_policy(self._args.cidr),
+            opts=self._child(),
+        )
+        labels = release_labels(NAME)
+        identity = self._identity(NAME, partial(plan_migration_rights, DATABASE_USER), access)
+        before = [policy, config, self._account(NAME, labels), identity]
+        environment = plan_environment(access.database_owner_arn, access.search_master_arn)
+        return {
+            migration.image: kubernetes.batch.v1.Job(
+                f"{self._prefix}-{migration.key}",
+                metadata={**self._metadata(migration.name, labels), "annotations": MADE_AGAIN},
+                spec=plan_job(migration, environment, version),
+                opts=self._child(after=before, custom_timeouts=TIMEOUTS),
+            )
+            for migration in plan_migrations(self._args.image, self._args.roles)
+        }
+
+    def _identity(
+        self, name: str, rights: Callable[[Things], Policy], access: Access
+    ) -> aws.eks.PodIdentityAssociation:
+        """The IAM role of a service account's pods. It is there before a pod starts: credentials are injected then."""
+
+        def policy(arns: Mapping[str, Any]) -> str:
             things = Things(account_id=access.account_id, region=access.region, **arns)
-            return json.dumps(plan_rights(role, things), sort_keys=True)
+            return json.dumps(rights(things), sort_keys=True)
 
-        association = access.cluster.pod_role(
-            f"{self._prefix}-{role.name}",
+        return access.cluster.pod_role(
+            f"{self._prefix}-{name}",
             namespace=self._args.namespace,
-            service_account=role.name,
+            service_account=name,
             policy=pulumi.Output.all(
                 secrets=dict(self._args.secrets),
                 secrets_key=access.keys["secrets"].arn,
@@ -289,11 +346,11 @@ class SearchService(pulumi.ComponentResource):
                 search=access.search_arn,
                 cache=list(access.cache_arns),
                 ledger=access.ledger_arn,
-            ).apply(rights),
+                database_owner=access.database_owner_arn or "",
+                search_master=access.search_master_arn,
+            ).apply(policy),
             parent=self,
         )
-        self.role_arns[role.name] = association.role_arn
-        return association
 
     def _release(self, release: Release, version: pulumi.Output[str], before: Sequence[pulumi.Resource]) -> None:
         name, metadata = f"{self._prefix}-{release.name}", self._metadata(release.name, release.labels)

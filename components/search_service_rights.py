@@ -36,6 +36,8 @@ class Things:
         cache: The cache and its user; empty if there is none.
         ledger: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere. Its
             key is ``data_key``.
+        database_owner: The secret of the database's owner; empty where the database is a replica.
+        search_master: The role that administers OpenSearch; empty if there is none.
     """
 
     account_id: str
@@ -47,6 +49,8 @@ class Things:
     search: str = ""
     cache: Sequence[str] = ()
     ledger: str = ""
+    database_owner: str = ""
+    search_master: str = ""
 
 
 def database_user(role: RoleSpec) -> str:
@@ -67,15 +71,39 @@ def plan_rights(role: RoleSpec, things: Things) -> Policy:
     if "database" in role.needs and things.ledger:
         found += _ledger(role, things)
     if "database" in role.needs:
-        # By name of the user: replicas come and go, each with an id of its own, and this user exists in ours only.
-        user = f"arn:aws:rds-db:{things.region}:{things.account_id}:dbuser:*/{database_user(role)}"
-        found.append(_allow("ConnectToDatabase", ["rds-db:connect"], [user]))
+        found.append(_connect(database_user(role), things))
     return {"Version": "2012-10-17", "Statement": found}
+
+
+def plan_migration_rights(user: str, things: Things) -> Policy:
+    """What a run of ``migrate`` may do: be the owner of the database, and the master of OpenSearch, for as long.
+
+    EKS Pod Identity puts tags on a session that stay on the next one, so taking a role takes both actions (EKS user
+    guide, "Grant Pods access to AWS resources based on tags").
+
+    Args:
+        user: Whom it logs in to PostgreSQL as besides, with a token.
+        things: What the rights are about.
+    """
+    found = [*_read([things.database_owner] if things.database_owner else [], things), _connect(user, things)]
+    if things.search_master:
+        found.append(_allow("BecomeMasterOfSearch", ["sts:AssumeRole", "sts:TagSession"], [things.search_master]))
+    return {"Version": "2012-10-17", "Statement": found}
+
+
+def _connect(user: str, things: Things) -> Statement:
+    # By name of the user: replicas come and go, each with an id of its own, and this user exists in ours only.
+    arn = f"arn:aws:rds-db:{things.region}:{things.account_id}:dbuser:*/{user}"
+    return _allow("ConnectToDatabase", ["rds-db:connect"], [arn])
 
 
 def _secrets(role: RoleSpec, things: Things) -> list[Statement]:
     names = things.secrets.keys() if role.secrets is None else role.secrets
-    arns = sorted(things.secrets[name] for name in names)
+    return _read([things.secrets[name] for name in names], things)
+
+
+def _read(secrets: Sequence[str], things: Things) -> list[Statement]:
+    arns = sorted(secrets)
     if not arns:
         return []
     return [

@@ -94,6 +94,11 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason(
         "kubernetes:apps/v1:Deployment *", ("*.docsearch/settings",), "A digest of the settings, which hold addresses"
     ),
+    Reason("kubernetes:batch/v1:Job *", ("*.docsearch/settings",), "A digest of the settings, which hold addresses"),
+    Reason(
+        "kubernetes:batch/v1:Job *", ("*.env*",), "The primary makes the schema; the standby looks whether it is there"
+    ),
+    Reason("aws:iam/rolePolicy:RolePolicy search-migrate", ("policy",), "The primary's is the owner of the database"),
     Reason("aws:cloudwatch/metricAlarm:MetricAlarm database-lag", ONLY_HERE, "Only a replica can lag"),
     Reason(
         "aws:rds/instance:Instance database",

@@ -109,7 +109,8 @@ STATELESS: Final = frozenset(
     aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule
     aws:wafv2/webAcl:WebAcl aws:wafv2/webAclAssociation:WebAclAssociation
     aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration
-    kubernetes:apps/v1:Deployment kubernetes:autoscaling/v2:HorizontalPodAutoscaler kubernetes:core/v1:ConfigMap
+    kubernetes:apps/v1:Deployment kubernetes:autoscaling/v2:HorizontalPodAutoscaler
+    kubernetes:batch/v1:Job kubernetes:core/v1:ConfigMap
     kubernetes:core/v1:Secret kubernetes:core/v1:Service kubernetes:core/v1:ServiceAccount
     kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding kubernetes:networking.k8s.io/v1:NetworkPolicy
     kubernetes:policy/v1:PodDisruptionBudget

@@ -328,6 +328,8 @@ class Arguments:
                 search_arn=index.arn,
                 cache_arns=(cache.arn, cache.user_arn),
                 ledger_arn=pulumi.Output.concat(storage.snapshots.arn, "/", storage.ledger_prefix),
+                database_owner_arn=database.master_secret_arn,
+                search_master_arn=index.master_role_arn,
             ),
             controller=controller,
             target_groups=ingress.target_group_arns,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -98,7 +98,7 @@ class Identity:
         return str(request.url).removeprefix("https://")
 
     def _read(self) -> ReadOnlyCredentials:
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         try:
             if self._source is None:
@@ -109,6 +109,13 @@ class Identity:
                     remedy="Give its service account a role (EKS Pod Identity), or set AWS_PROFILE",
                 )
             frozen: ReadOnlyCredentials = self._source.get_frozen_credentials()
+        except ClientError as error:
+            raise SettingsError(
+                "another role cannot be taken",
+                why=str(error.response["Error"]["Code"]),
+                remedy="The rights of this process's role, and the trust policy of the other one, must allow "
+                "sts:AssumeRole and sts:TagSession",
+            ) from error
         except (BotoCoreError, OSError) as error:
             # Their texts name the provider and the address that was asked, never what it answered.
             raise UnavailableError("AWS gives no credentials", why=type(error).__name__, retry_after=1) from error
@@ -121,13 +128,35 @@ def _chain() -> Any:
     return Session().get_credentials()
 
 
+def _assumed(region: str, role_arn: str) -> Any:
+    """Credentials of a role that this process takes, and takes again before they end."""
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    session = Session()
+    own = session.get_credentials()
+    if own is None:
+        return None
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=partial(session.create_client, region_name=region),
+        source_credentials=own,
+        role_arn=role_arn,
+        extra_args={"RoleSessionName": "docsearch"},
+    )
+    return DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
+
+
 @cache
-def identity(region: str) -> Identity:
+def identity(region: str, role_arn: str = "") -> Identity:
     """The one identity of this process in a region.
+
+    Args:
+        region: Such as ``us-east-1``.
+        role_arn: A role that it takes; by default it is itself.
 
     Raises:
         SettingsError: No region is said.
     """
     if not region:
         raise SettingsError("AWS_REGION is not set", why="what is signed for AWS is signed for one region")
-    return Identity(region)
+    return Identity(region, find=partial(_assumed, region, role_arn) if role_arn else None)

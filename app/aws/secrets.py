@@ -19,7 +19,8 @@ from app.resilience.deadline import Budget, retrying
 
 log = structlog.get_logger(__name__)
 
-ARN: Final = re.compile(r"arn:(aws[a-z-]*):secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
+ARN: Final = re.compile(r"arn:(aws[a-z-]*):secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@!-]+")
+"""A secret that another service keeps, such as RDS's of the master user, has a ``!`` in its name."""
 
 READ_SECONDS: Final = 5.0
 

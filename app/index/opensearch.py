@@ -124,7 +124,7 @@ def connect(settings: Settings) -> AsyncOpenSearch:
     """A client with as many connections as searches run at once; whether to try again is not its to decide."""
     signed: dict[str, Any] = {}
     if settings.opensearch_login == "iam":
-        who = identity(settings.aws_region)
+        who = identity(settings.aws_region, settings.opensearch_role_arn)
         # Of the connection, not of the client, which takes any that is no pair of words for one.
         signed = {"connection_class": Signed, "http_auth": AWSV4SignerAsyncAuth(who, who.region, "es")}
     return AsyncOpenSearch(
@@ -162,7 +162,7 @@ class Signed(AsyncHttpConnection):
 
     async def perform_request(self, *args: Any, **more: Any) -> Any:
         """Sends a request."""
-        await identity(self._http_auth.signer.region).credentials()
+        await self._http_auth.signer.credentials.credentials()
         return await super().perform_request(*args, **more)
 
 

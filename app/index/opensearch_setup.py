@@ -100,8 +100,12 @@ class Setup:
         self._engine, self._managed, self._snapshots = engine, managed, snapshots
         self._replicas, self._refresh = replicas, refresh_seconds
 
-    async def apply(self) -> list[Applied]:
+    async def apply(self, *, follows: bool = False) -> list[Applied]:
         """Puts everything in place.
+
+        Args:
+            follows: Whether the domain's indexes follow those of another region. Then it has no policy of their age:
+                that of the leader moves and deletes them there, and a follower takes no such change.
 
         Raises:
             UnavailableError: OpenSearch does not answer.
@@ -113,6 +117,8 @@ class Setup:
         found = [await self._template(prefix, common)]
         if self._snapshots:
             found.append(await self._repository(self._snapshots))
+        if follows:
+            return found
         found.append(policy := await self._policy(prefix))
         if policy.state is not State.LACKING:
             # It names the policy's own setting, which a domain without the plugin does not know.

@@ -1,4 +1,9 @@
-"""The schema of this version: whether a database has it, and how it gets it."""
+"""The schema of this version: whether a database has it, and how it gets it.
+
+A database is migrated before the first process of a version starts, and while those of the version before go on; in
+another region they go on for longer. So a version serves with later schemas, too, and a migration takes away nothing
+that the version before it uses: what is not needed any more goes a version later.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +42,11 @@ async def migrate(connect: Any) -> Sequence[str]:
 
 
 async def current(connection: Connection) -> bool:
-    """Whether a database has the schema of this version."""
+    """Whether a database has the schema of this version, or of a later one."""
     if await connection.fetchval("SELECT to_regclass('public.alembic_version')") is None:
         return False
-    return bool(await connection.fetchval("SELECT version_num FROM alembic_version") == newest())
+    found = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return found is not None and str(found) >= newest()
 
 
 async def whole(connection: Connection) -> bool:

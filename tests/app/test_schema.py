@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from app.errors import SettingsError, UnavailableError
+from app.runtime import check_schema
 from app.store.database import Database, connect
 from app.store.embedded import SUPERUSER, Embedded
 from app.store.schema import MIGRATIONS, current, migrate, newest
@@ -30,6 +31,19 @@ async def test_migrating_twice_and_by_three_at_once_applies_everything_once(embe
         await connection.execute("UPDATE alembic_version SET version_num = '0001'")
         assert not await current(connection)
         await connection.close()
+
+
+async def test_a_later_schema_is_left_alone_and_served_with(migrated: Embedded) -> None:
+    """As while a new version is rolled out, and after it was taken back."""
+    async with copy_of(migrated) as its:
+        connection = await connect(its, SUPERUSER)
+        await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert await migrate(lambda: connect(its, SUPERUSER)) == []
+        assert await connection.fetchval("SELECT version_num FROM alembic_version") == "9999"
+        await connection.close()
+        database = await Database.open(its, "docsearch_search")
+        await check_schema(database)
+        await database.close()
 
 
 async def test_a_database_without_the_schema_is_not_current(embedded: Embedded) -> None:

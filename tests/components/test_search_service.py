@@ -40,6 +40,7 @@ IMAGE = f"012345678901.dkr.ecr.us-east-1.amazonaws.com/docsearch@sha256:{'0a' * 
 NEXT = f"012345678901.dkr.ecr.us-east-1.amazonaws.com/docsearch@sha256:{'0b' * 32}"
 CIDR = "10.0.0.0/16"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+JOB = "kubernetes:batch/v1:Job"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 BINDING = "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding"
 ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
@@ -115,6 +116,8 @@ def whole(**changes: Any) -> dict[str, Any]:
             documents=bucket,
             search_arn="arn:search",
             cache_arns=("arn:cache", "arn:cache-user"),
+            database_owner_arn=pulumi.Output.from_input("arn:owner"),
+            search_master_arn="arn:master",
         ),
         "controller": LoadBalancerController("controller", controller),
         "target_groups": groups,
@@ -146,7 +149,7 @@ def test_every_object_fits_the_schema_of_kubernetes(three: Any) -> None:
                 assert schemas.failures(Kind.of(resource.type), dict(resource.inputs)) == []
             else:
                 kubernetes_validate.validate(dict(resource.inputs), "1.35", strict=True)
-    assert seen == 31
+    assert seen == 34
 
 
 def test_the_namespace_takes_restricted_pods_only(run: Any) -> None:
@@ -342,6 +345,70 @@ def test_rights_name_what_the_region_has(three: Any) -> None:
     assert by_name["DecryptSecrets"]["Resource"] == ["arn:aws:kms:::keys-secrets"]
 
 
+def test_the_stores_are_migrated_before_any_pod_of_the_image_starts(three: Any) -> None:
+    job = three.one(JOB)
+    assert (job.name, job.inputs["metadata"]["name"]) == ("service-migrate", "migrate-0a0a0a0a0a0a")
+    (container,) = job.inputs["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["args"]) == (IMAGE, ["migrate"])
+    assert container["envFrom"] == [{"configMapRef": {"name": "settings"}}]
+    assert {one["name"]: one["value"] for one in container["env"]} == {
+        "DATABASE_POOL_MIN": "0",
+        "DATABASE_USER": "docsearch_admin",
+        "DATABASE_PASSWORD_ARN": "arn:owner",
+        "OPENSEARCH_ROLE_ARN": "arn:master",
+    }
+    for name in ("search", "document", "index"):
+        assert any(
+            "batch/v1:Job::service-migrate" in urn for urn in three.one(DEPLOYMENT, f"service-{name}").depends_on_urns
+        )
+    needed = {"service-migrate", "service-allow-migrate", "service-deny-all", "service"}
+    assert needed <= {urn.rsplit("::", 1)[-1] for urn in job.depends_on_urns}
+    assert any(ASSOCIATION in urn for urn in job.depends_on_urns)
+
+
+def test_a_job_that_is_done_stays_so_that_it_is_not_done_again(recorded: Any, three: Any) -> None:
+    spec = three.one(JOB).inputs["spec"]
+    assert "ttlSecondsAfterFinished" not in spec
+    assert three.one(JOB).inputs["metadata"]["annotations"] == {"pulumi.com/replaceUnready": "true"}
+    assert spec["activeDeadlineSeconds"] < 70 * 60
+    again = recorded(whole, outputs=OUTPUTS)
+    assert again.one(JOB).inputs == three.one(JOB).inputs
+    other = recorded(lambda: whole(image=NEXT), outputs=OUTPUTS).one(JOB)
+    assert (other.name, other.inputs["metadata"]["name"]) == ("service-migrate", "migrate-0b0b0b0b0b0b")
+    moved = recorded(lambda: whole(settings={"DATABASE_HOST": "db2.internal"}), outputs=OUTPUTS).one(JOB)
+    assert moved.inputs["metadata"] == three.one(JOB).inputs["metadata"]
+    assert moved.inputs["spec"]["template"] != spec["template"]
+
+
+def test_a_candidate_waits_for_the_job_of_its_own_image(recorded: Any) -> None:
+    tried = replace(SEARCH, candidate=Candidate(image=NEXT))
+    groups = {name: group_arn(name) for name in ("search", "search-candidate")}
+    found = recorded(lambda: whole(roles=(tried,), target_groups=groups), outputs=OUTPUTS)
+    assert [one.inputs["metadata"]["name"] for one in found.of(JOB)] == [
+        "migrate-0a0a0a0a0a0a",
+        "migrate-search-candidate-0b0b0b0b0b0b",
+    ]
+    for name, job in (
+        ("service-search", "service-migrate"),
+        ("service-search-candidate", "service-migrate-search-candidate"),
+    ):
+        urns = found.one(DEPLOYMENT, name).depends_on_urns
+        assert [urn.rsplit("::", 1)[-1] for urn in urns if "batch/v1:Job" in urn] == [job]
+
+
+def test_only_the_job_is_the_owner_of_the_database_and_the_master_of_search(three: Any) -> None:
+    policies = {
+        one.name: json.loads(one.inputs["policy"])["Statement"]
+        for one in three.of("aws:iam/rolePolicy:RolePolicy")
+        if one.name.startswith("service-")
+    }
+    by_name = {statement["Sid"]: statement for statement in policies.pop("service-migrate")}
+    assert by_name["ReadSecrets"]["Resource"] == ["arn:owner"]
+    assert by_name["BecomeMasterOfSearch"]["Resource"] == ["arn:master"]
+    assert "owner" not in str(policies)
+    assert "master" not in str(policies)
+
+
 def test_outputs_by_role(three: Any, run: Any) -> None:
     names = {name: name for name in ("search", "document", "index")}
     assert three.result == {
@@ -366,7 +433,8 @@ def test_a_candidate_comes_up_beside_the_first_with_a_target_group_of_its_own(re
     assert second["serviceAccountName"] == "search"
     assert second["readinessGates"] == [{"conditionType": "target-health.elbv2.k8s.aws/search-candidate"}]
     assert [role.name for role in found.of("aws:iam/role:Role") if role.name.startswith("service")] == [
-        "service-search"
+        "service-migrate",
+        "service-search",
     ]
     for name in names:
         assert found.one(BINDING, f"service-{name}").inputs["spec"]["targetGroupARN"] == group_arn(name)
@@ -432,6 +500,10 @@ def test_a_candidate_changes_nothing_of_the_first(recorded: Any, run: Any) -> No
         ),
         ({"roles": ()}, "roles are none: each needs a name of its own."),
         ({"roles": (SEARCH, SEARCH)}, "roles are search, search: each needs a name of its own."),
+        (
+            {"roles": (replace(SEARCH, name="migrate"),)},
+            "a role is called 'migrate': the Job that goes before all pods is.",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_its_reason(changes: dict[str, Any], message: str) -> None:

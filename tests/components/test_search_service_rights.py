@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.search_service_plan import DOCUMENT, INDEX, SEARCH, RoleSpec
-from components.search_service_rights import Things, database_user, plan_rights
+from components.search_service_rights import Things, database_user, plan_migration_rights, plan_rights
 
 THINGS = Things(
     account_id="012345678901",
@@ -111,6 +111,23 @@ def test_no_right_is_over_everything(role: RoleSpec) -> None:
         assert statement["Resource"]
         assert "*" not in statement["Resource"]
         assert not [action for action in statement["Action"] if "*" in action]
+
+
+def test_a_migration_may_be_owner_and_master_and_nothing_of_what_roles_may() -> None:
+    things = replace(THINGS, database_owner="arn:owner", search_master="arn:master")
+    document = plan_migration_rights("docsearch_index", things)
+    found = {statement["Sid"]: statement for statement in document["Statement"]}
+    assert set(found) == {"ReadSecrets", "DecryptSecrets", "ConnectToDatabase", "BecomeMasterOfSearch"}
+    assert found["ReadSecrets"]["Resource"] == ["arn:owner"]
+    assert found["ConnectToDatabase"]["Resource"] == ["arn:aws:rds-db:us-east-1:012345678901:dbuser:*/docsearch_index"]
+    # EKS Pod Identity's tags are handed on to the role that is taken.
+    assert found["BecomeMasterOfSearch"]["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    assert found["BecomeMasterOfSearch"]["Resource"] == ["arn:master"]
+
+
+def test_a_migration_where_the_database_is_a_replica_reads_no_secret() -> None:
+    (statement,) = plan_migration_rights("docsearch_index", THINGS)["Statement"]
+    assert statement["Sid"] == "ConnectToDatabase"
 
 
 def test_what_the_region_does_not_have_gives_no_right() -> None:

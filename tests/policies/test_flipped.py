@@ -30,6 +30,7 @@ FREE: Final = {
     ("kubernetes:apps/v1:Deployment", "spec.template.spec.automountServiceAccountToken"): "Controllers need theirs",
     ("kubernetes:apps/v1:Deployment", "spec.template.spec.containers.volumeMounts.readOnly"): "An empty folder",
     ("kubernetes:apps/v1:Deployment", "spec.template.spec.enableServiceLinks"): "Names of services in the environment",
+    ("kubernetes:batch/v1:Job", "spec.template.spec.enableServiceLinks"): "Names of services in the environment",
 }
 """Switches that no rule protects, and why."""
 

@@ -71,7 +71,7 @@ def who(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
     """Who this process is."""
     its = Identity(REGION, find=lambda: KEYS)
     monkeypatch.setattr(logins, "identity", lambda region: its if region == REGION else identity(region))
-    monkeypatch.setattr("app.index.opensearch.identity", lambda region: its)
+    monkeypatch.setattr("app.index.opensearch.identity", lambda region, role_arn: its)
     rotated.cache_clear()
     yield its
     rotated.cache_clear()

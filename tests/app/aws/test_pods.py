@@ -19,8 +19,9 @@ from app.cli import cli
 from app.http import health
 from app.index.opensearch_setup import Snapshots
 from app.ledger import BucketLedger, ledger_of
-from app.settings import SECRETS, Settings, options
+from app.settings import SECRETS, Settings, load, options
 from components.ingress import DEREGISTRATION_SECONDS
+from components.rds_plan import MASTER_USER
 from components.search_service_plan import BROKER_FOLDER, STORE_PORTS, USER_ID
 from components.search_service_rights import database_user
 from stacks.arguments import Arguments
@@ -29,6 +30,7 @@ from tests.regions import PROJECT, STACKS, region
 
 ROLES = ("search", "document", "index")
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+JOB = "kubernetes:batch/v1:Job"
 DOCKERFILE = PROJECT / "app/Dockerfile"
 VARIABLES = {name for name, _ in options()}
 
@@ -64,8 +66,10 @@ class Started:
 
 @cache
 def pod(stack: str, role: str) -> Pod:
+    """The pods of a role, or of the Job that goes before them."""
     found = region(stack)
-    spec = found.one(DEPLOYMENT, f"search-{role}").inputs["spec"]["template"]["spec"]
+    kind = JOB if role == "migrate" else DEPLOYMENT
+    spec = found.one(kind, f"search-{role}").inputs["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     (reference,) = (one["configMapRef"]["name"] for one in container["envFrom"])
     (config,) = (
@@ -133,7 +137,7 @@ def test_every_variable_of_the_pods_is_used_by_the_service() -> None:
     used = {str(field.validation_alias): f".{name}" for name, field in Settings.model_fields.items()}
     used |= {"DATABASE_READERS": ".readers()"} | {f"{name.upper()}_ARN": ".arn(" for name in SECRETS}
     for stack in STACKS:
-        for role in ROLES:
+        for role in (*ROLES, "migrate"):
             unused = [name for name in pod(stack, role).environment if used[name] not in sources]
             assert not unused
 
@@ -220,6 +224,33 @@ def test_the_image_is_the_one_that_pods_run(stack: str, role: str, start: Any) -
         assert volume["secret"]["secretName"] == "broker"
     else:
         assert settings.broker_login_folder is None
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_job_before_the_pods_is_owner_of_the_database_where_it_is_no_replica(
+    stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its = pod(stack, "migrate")
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**image(), **its.environment}.items():
+        if name in VARIABLES:
+            monkeypatch.setenv(name, value)
+    assert {*its.environment} <= VARIABLES
+    assert its.container["args"][0] in cli.commands
+    settings = load()
+    allowed = {action: one["Resource"] for one in rights(stack, "migrate") for action in one["Action"]}
+    assert allowed["sts:AssumeRole"] == [settings.opensearch_role_arn]
+    assert allowed["rds-db:connect"][0].endswith("/docsearch_index")
+    if settings.standby_of:
+        assert (settings.database_user, settings.database_password_arn) == ("", "")
+        assert "secretsmanager:GetSecretValue" not in allowed
+    else:
+        assert settings.database_user == MASTER_USER
+        assert allowed["secretsmanager:GetSecretValue"] == [settings.database_password_arn]
+    policy = region(stack).one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "search-allow-migrate")
+    (rule,) = policy.inputs["spec"]["egress"]
+    assert [one["port"] for one in rule["ports"]] == [settings.database_port]
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -81,6 +81,37 @@ async def test_a_signature_opens_what_its_role_may_and_a_forged_one_nothing(aws:
 
 
 @pytest.mark.services
+async def test_the_login_that_rds_keeps_of_its_master_user_is_read(aws: str) -> None:
+    login = '{"username": "docsearch_admin", "password": "p"}'
+    its = client("secretsmanager", aws).create_secret(Name="rds!db-0badcafe", SecretString=login)
+    assert "secret:rds!db-" in its["ARN"]
+    assert await read("DATABASE_PASSWORD_ARN", its["ARN"]) == login
+
+
+@pytest.mark.services
+async def test_a_role_that_is_taken_has_credentials_of_its_own_unless_it_is_refused(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iam = client("iam", aws)
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName="master", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    taken, own = await identity(REGION, role).credentials(), await identity(REGION).credentials()
+    assert taken.token
+    assert taken.access_key != own.access_key == "testing"
+    assert await identity(REGION, role).credentials() is taken
+    iam.create_user(UserName="pod")
+    keys = iam.create_access_key(UserName="pod")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    identity.cache_clear()
+    async with httpx.AsyncClient() as http:
+        await http.post(f"{aws}/moto-api/reset-auth", content="0")
+    with pytest.raises(SettingsError, match=r"another role cannot be taken: AccessDenied\. .*sts:AssumeRole"):
+        await identity(REGION, role).credentials()
+
+
+@pytest.mark.services
 async def test_what_cannot_be_read_is_named_with_its_reason(aws: str) -> None:
     with pytest.raises(SettingsError, match=f"CURSOR_KEY_ARN, {NOWHERE}, cannot be read: there is none") as missing:
         await read("CURSOR_KEY_ARN", NOWHERE)

@@ -18,12 +18,13 @@ import asyncpg
 import httpx
 import pytest
 
-from app import administration
+from app import administration, upkeep
+from app.errors import SettingsError
 from app.http.app import application
 from app.runtime import open_service
 from app.settings import Settings, load
 from app.store import database as database_
-from app.store import tenants
+from app.store import schema, tenants
 from app.store.database import Database, connect
 from app.store.embedded import SUPERUSER
 from app.store.schema import migrate
@@ -226,6 +227,17 @@ async def test_a_replica_that_says_nothing_is_left_alone_within_a_second(
                 assert await where(database, scope, replica=True) == "primary"
             assert (await database.health()).detail["replicas"] == 0
         server.close()
+
+
+async def test_a_region_that_follows_waits_for_the_schema_of_its_primary_and_writes_none(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = pair.settings(database_host=pair.replica.host, database_readers="", standby_of="https://write.example.com")
+    assert await upkeep.follow(away, tell=print) == []
+    monkeypatch.setattr(schema, "newest", lambda: "9999")
+    told = r"does not have the schema of this version: .* Bring the primary region up"
+    with pytest.raises(SettingsError, match=told):
+        await upkeep.follow(away, tell=print)
 
 
 async def test_a_region_whose_database_is_a_replica_answers_reads_and_sends_writes_to_the_primary(pair: Pair) -> None:

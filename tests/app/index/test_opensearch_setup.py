@@ -152,6 +152,14 @@ async def test_a_domain_with_all_plugins_gets_policy_repository_and_archive() ->
         await Setup(engine, managed=True, snapshots=BUCKET).apply()
 
 
+@pytest.mark.anyio
+async def test_a_domain_that_follows_another_has_no_policy_that_would_move_its_indexes() -> None:
+    domain = Managed()
+    client: AsyncOpenSearch = domain  # type: ignore[assignment]
+    applied = await Setup(OpenSearch(client), managed=True, snapshots=BUCKET).apply(follows=True)
+    assert [one.part for one in applied] == ["index template docsearch", "snapshot repository s3_repository"]
+
+
 def test_what_is_there_besides_does_not_matter() -> None:
     wanted = lifecycle.policy()
     assert [
