@@ -76,6 +76,11 @@ itself, 1.3 and nothing older, with
     DOCSEARCH_TLS_CLIENT_CA=/tls/ca.crt                                       # mTLS: who has none of it is not let in
     DOCSEARCH_PROBE_PORT=8081                                                 # for who shows no certificate
 
+**Behind a load balancer that checks no certificate**, such as Amazon's, `DOCSEARCH_TLS=ephemeral` is enough: the
+process makes a key and a certificate for itself when it starts, and others every 30 days. Nobody reads along then, and
+there is no secret to keep. It proves nothing of who answers: a client that checks certificates refuses it. Health
+checks of an Application Load Balancer by HTTPS fail where TLS 1.3 alone is spoken: let them ask the port of probes.
+
 **Clients** of mTLS are refused in the handshake if they have no certificate, one that has expired, or another
 authority's; each refusal is logged (`handshake_failed`). A certificate opens a connection and nothing else: requests
 need a key or a token as before. Revocation lists are not read, so let certificates live for days. In Python it is

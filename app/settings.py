@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     # This process
     port: int = _option(8080, "DOCSEARCH_PORT", "TCP port that requests are answered at", ge=0, le=65535)
     address: str = _option("", "DOCSEARCH_ADDRESS", "IP address to listen at; 127.0.0.1 if embedded, otherwise all")
+    tls: Literal["files", "ephemeral"] = _option(
+        "files", "DOCSEARCH_TLS", "ephemeral: a certificate that this process makes for itself, and nobody can check"
+    )
     tls_certificate: Path | None = _option(
         None, "DOCSEARCH_TLS_CERTIFICATE", "File with the certificate that is shown, and its chain; none: no TLS"
     )

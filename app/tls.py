@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ssl
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from app.errors import SettingsError
 from app.settings import Settings
@@ -20,6 +24,12 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 """Whether files were renewed is looked at no more often, s: a handshake takes longer than that look, but not much."""
+
+EPHEMERAL_DAYS: Final = 90
+"""How long a certificate is good for that a process makes for itself (requirement, section 3: rotated in 90 days)."""
+
+RENEWED_DAYS: Final = 30
+"""It makes another one after so long."""
 
 CERTIFICATE: Final = "DOCSEARCH_TLS_CERTIFICATE"
 KEY: Final = "DOCSEARCH_TLS_KEY"
@@ -91,6 +101,14 @@ class Inbound:
         """
         said = {CERTIFICATE: settings.tls_certificate, KEY: settings.tls_key, CLIENT_CA: settings.tls_client_ca}
         files = {variable: file for variable, file in said.items() if file is not None}
+        if settings.tls == "ephemeral":
+            if files:
+                raise SettingsError(
+                    f"DOCSEARCH_TLS is ephemeral, and {' and '.join(files)} is set",
+                    why="a process shows one certificate",
+                    remedy="Set DOCSEARCH_TLS=files, or none of the files",
+                )
+            return Ephemeral()
         if not files:
             return None
         for variable in (CERTIFICATE, KEY):
@@ -129,7 +147,8 @@ class Inbound:
         else:
             log.info("certificate_renewed", expires=_day(self._now.expires_at))
 
-    def _state(self) -> list[tuple[int, int, int] | None]:
+    def _state(self) -> Any:
+        """What differs once there is something new."""
         return [_stamp(file) for file in self._files.values()]
 
     def _load(self) -> _Loaded:
@@ -146,8 +165,7 @@ class Inbound:
                 why="no client would take it",
                 remedy="Have it renewed, and look at what should have done so",
             )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context = _tls_1_3()
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
         except (OSError, ValueError) as error:
@@ -165,6 +183,52 @@ class Inbound:
             # Who resumes a session shows no certificate: one that has expired since would still open.
             context.num_tickets = 0
         return _Loaded(context, ends.timestamp())
+
+
+class Ephemeral(Inbound):
+    """The same, by certificates that the process makes for itself: one when it starts, and another one in time.
+
+    For a load balancer that checks none. Who listens on the way reads nothing, and there is no key that anybody has to
+    keep, hand over or renew. It proves nothing: who can put himself in between is not found out.
+
+    Args:
+        clock: Seconds of the monotonic clock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__({}, clock)
+
+    def _state(self) -> Any:
+        return int(self._clock() // timedelta(days=RENEWED_DAYS).total_seconds())
+
+    def _load(self) -> _Loaded:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "docsearch")])
+        # An hour back: clocks differ.
+        begins = datetime.now(UTC) - timedelta(hours=1)
+        ends = begins + timedelta(days=EPHEMERAL_DAYS)
+        made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begins, ends)
+        certificate = made.sign(key, hashes.SHA256())
+        plain = serialization.NoEncryption()
+        context = _tls_1_3()
+        try:
+            # OpenSSL takes both from a file only. It is its owner's, and gone at once.
+            with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+                file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+                file.write(certificate.public_bytes(serialization.Encoding.PEM))
+                file.flush()
+                context.load_cert_chain(file.name)
+        except OSError as error:
+            raise SettingsError(
+                "no certificate can be made", why=str(error), remedy="Let the process write to TMPDIR, or to /tmp"
+            ) from error
+        return _Loaded(context, certificate.not_valid_after_utc.timestamp())
+
+
+def _tls_1_3() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:

@@ -4,7 +4,8 @@ Each public role has a target group: searches are what no rule sends elsewhere, 
 A role's second version (requirement, section 6) has a target group too, and weights decide how much it gets: some of
 the requests (canary), all of them (blue/green), or none while its pods start.
 
-Pods are registered in the target groups by the cluster's load balancer controller, so nothing here names one.
+Pods are registered in the target groups by the cluster's load balancer controller, so nothing here names one. They are
+spoken to by TLS; a load balancer checks no certificate of a target (Application Load Balancer guide, "Target groups").
 """
 
 import re
@@ -30,6 +31,10 @@ DEREGISTRATION_SECONDS = 30
 
 #: What the network lets the load balancer reach on nodes (`components.network_plan.FLOWS`).
 PORTS = range(8080, 8090)
+
+#: Where pods answer health checks, in clear text: those by HTTPS fail with a target that speaks TLS 1.3 alone
+#: (Application Load Balancer guide, "Health checks for target groups").
+PROBE_PORT = 8089
 
 #: Who answers what no route sends elsewhere.
 DEFAULT_ROLE = "search"
@@ -113,6 +118,8 @@ def _check_port(what: str, port: int) -> None:
             f"{what} {port}",
             why=f"the security groups let the load balancer reach {PORTS.start} to {PORTS.stop - 1}",
         )
+    if port == PROBE_PORT:
+        raise ArgsError(f"{what} {port}", why="health checks are answered there, in clear text")
 
 
 #: Documents and the tasks that they become; everything else is a search.
@@ -131,7 +138,7 @@ class IngressArgs:
         port: Where pods of search listen, 8080 to 8089.
         routes: What is sent to other roles.
         candidates: Roles of which a second version runs, and how much of their requests it gets, 0 to 100%.
-        target_protocol: How pods are spoken to. A change replaces the target groups.
+        target_protocol: How pods are spoken to. A change replaces the target groups, and pods have to change with it.
         health_path: What makes a pod a target: 200 is healthy.
         locked: AWS's deletion protection and Pulumi's ``protect``: users know the load balancer by its address.
 
@@ -146,7 +153,7 @@ class IngressArgs:
     port: int = PORTS.start
     routes: Sequence[Route] = ROUTES
     candidates: Mapping[str, int] = field(default_factory=dict)
-    target_protocol: Literal["HTTP", "HTTPS"] = "HTTP"
+    target_protocol: Literal["HTTP", "HTTPS"] = "HTTPS"
     health_path: str = "/health/ready"
     locked: bool = True
 
@@ -368,7 +375,8 @@ class Ingress(pulumi.ComponentResource):
             deregistration_delay=DEREGISTRATION_SECONDS,
             health_check={
                 "enabled": True,
-                "protocol": args.target_protocol,
+                "protocol": "HTTP",
+                "port": str(PROBE_PORT),
                 "path": args.health_path,
                 "matcher": "200",
                 "interval": 10,

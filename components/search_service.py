@@ -31,7 +31,7 @@ from components.eks import Eks
 from components.errors import ArgsError
 from components.kms import Kms, Policy, check_account_id
 from components.load_balancer_controller import LoadBalancerController, plan_watch
-from components.pods import DNS_LABEL, check_image, pod_security_labels
+from components.pods import DNS_LABEL, HTTPS, check_image, pod_security_labels
 from components.search_service_migration import (
     DATABASE_USER,
     MADE_AGAIN,
@@ -138,7 +138,7 @@ class SearchServiceArgs:
         broker_namespace: Where the broker is, if it runs in the cluster.
         broker_secret: Then the Secret of this namespace with ``username``, ``password`` and ``ca.crt``, put there by
             whoever runs the platform: no password passes through the program.
-        metrics_namespace: Whose pods may read metrics, at each role's port.
+        metrics_namespace: Whose pods may read metrics, at `components.ingress.PROBE_PORT`.
 
     Raises:
         ArgsError: An image is not pinned, a variable is malformed, unknown or given twice, roles share a name, or a
@@ -414,7 +414,7 @@ class SearchService(pulumi.ComponentResource):
             spec={
                 "type": "ClusterIP",
                 "selector": release.labels,
-                "ports": [{"name": "http", "port": 80, "target_port": "http", "protocol": "TCP"}],
+                "ports": [{"name": "https", "port": HTTPS, "target_port": "https", "protocol": "TCP"}],
             },
             opts=self._child(),
         )
@@ -432,8 +432,13 @@ class SearchService(pulumi.ComponentResource):
                     "targetGroupARN": target_group,
                     "targetType": "ip",
                     "ipAddressType": "ipv4",
-                    "serviceRef": {"name": release.name, "port": 80},
+                    "serviceRef": {"name": release.name, "port": HTTPS},
                 },
-                opts=self._child(after=[service, self._args.controller]),
+                opts=self._child(
+                    after=[service, self._args.controller],
+                    # The controller's webhook refuses another target group in place, and the name is taken.
+                    replace_on_changes=["spec.targetGroupARN"],
+                    delete_before_replace=True,
+                ),
             )
         ]

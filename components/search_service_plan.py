@@ -14,7 +14,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicyPeerArgsDict, NetworkPo
 
 from components.eks_plan import POOL_LABEL
 from components.errors import ArgsError
-from components.ingress import DEREGISTRATION_SECONDS, PORTS
+from components.ingress import DEREGISTRATION_SECONDS, PORTS, PROBE_PORT
 from components.pods import (
     DNS_LABEL,
     HTTPS,
@@ -107,7 +107,7 @@ class RoleSpec:
         max_replicas: At most so many.
         cpu_millicores: Reserved per pod, thousandths of a vCPU. Not a limit: one would slow a pod on an idle node.
         memory_mib: Reserved and limit per pod, MiB.
-        port: Where it listens, 8080 to 8089; what is not public answers probes and metrics there.
+        port: Where it answers by TLS, 8080 to 8088. Probes and metrics are in clear text, at `PROBE_PORT`.
         public: Whether the load balancer calls it.
         target_cpu_percent: Of what is reserved; above it pods are added.
         target_memory_percent: Likewise.
@@ -158,6 +158,8 @@ class RoleSpec:
                 f"role {self.name} listens on {self.port}",
                 why=f"the security groups let the load balancer reach {PORTS.start} to {PORTS.stop - 1}",
             )
+        if self.port == PROBE_PORT:
+            raise ArgsError(f"role {self.name} listens on {self.port}", why="probes are answered there, in clear text")
         for what, value in {"cpu_millicores": self.cpu_millicores, "memory_mib": self.memory_mib}.items():
             if value < 1:
                 raise ArgsError(f"role {self.name} reserves {what} {value}", why="the autoscaler divides by it")
@@ -282,9 +284,15 @@ def plan_pod(release: Release, *, gates: Sequence[str] = (), broker_secret: str 
                 "image": release.image,
                 "image_pull_policy": "IfNotPresent",
                 "args": [role.name],
-                "ports": [{"name": "http", "container_port": role.port, "protocol": "TCP"}],
+                "ports": [
+                    {"name": "https", "container_port": role.port, "protocol": "TCP"},
+                    {"name": "probes", "container_port": PROBE_PORT, "protocol": "TCP"},
+                ],
                 "env": [
                     {"name": "DOCSEARCH_PORT", "value": str(role.port)},
+                    # Of its own making: what calls it checks none, and there is no key to keep.
+                    {"name": "DOCSEARCH_TLS", "value": "ephemeral"},
+                    {"name": "DOCSEARCH_PROBE_PORT", "value": str(PROBE_PORT)},
                     {"name": "DOCSEARCH_DRAIN_SECONDS", "value": str(DEREGISTRATION_SECONDS)},
                     {"name": "DOCSEARCH_RELEASE", "value": release.kind},
                 ],
@@ -302,7 +310,8 @@ def plan_pod(release: Release, *, gates: Sequence[str] = (), broker_secret: str 
                 "volume_mounts": [{"name": "tmp", "mount_path": "/tmp"}],  # noqa: S108 - the container's own
                 # A minute to start; until then the other two are silent.
                 "startup_probe": _probe("/health/live", period=2, failures=30),
-                "readiness_probe": _probe("/health/ready", period=5, failures=3),
+                # Where it is called, and as it is: the kubelet checks no certificate either.
+                "readiness_probe": _probe("/health/ready", port="https", period=5, failures=3),
                 # Slow to act: a restart loses warm caches, and heals nothing that a dependency has.
                 "liveness_probe": _probe("/health/live", period=10, failures=6),
                 "lifecycle": {"pre_stop": {"sleep": {"seconds": DRAIN_SECONDS}}},
@@ -336,9 +345,9 @@ def plan_pod(release: Release, *, gates: Sequence[str] = (), broker_secret: str 
     return spec
 
 
-def _probe(path: str, *, period: int, failures: int) -> ProbeArgsDict:
+def _probe(path: str, *, period: int, failures: int, port: Literal["probes", "https"] = "probes") -> ProbeArgsDict:
     return {
-        "http_get": {"path": path, "port": "http"},
+        "http_get": {"path": path, "port": port, "scheme": "HTTPS" if port == "https" else "HTTP"},
         "period_seconds": period,
         "timeout_seconds": 2,
         "failure_threshold": failures,
@@ -393,14 +402,16 @@ def plan_network_policies(
     policies = closed_namespace(credentials(), https(cidr))
     for role in roles:
         # The load balancer calls pods from its own addresses, which no pod selector can name.
-        peers: list[NetworkPolicyPeerArgsDict] = [
-            {"ip_block": {"cidr": block}} for block in ((callers or (cidr,)) if role.public else ())
-        ]
-        peers += [namespace_peer(metrics_namespace)] if metrics_namespace else []
+        balancer: list[NetworkPolicyPeerArgsDict] = [{"ip_block": {"cidr": block}} for block in callers or (cidr,)]
+        ingress: list[Any] = []
+        if role.public:
+            ingress.append({"from_": balancer, "ports": [port(role.port), port(PROBE_PORT)]})
+        if metrics_namespace:
+            ingress.append({"from_": [namespace_peer(metrics_namespace)], "ports": [port(PROBE_PORT)]})
         policies[f"allow-{role.name}"] = {
             "pod_selector": _pods(role),
             "policy_types": ["Ingress"],
-            "ingress": [{"from_": peers, "ports": [port(role.port)]}] if peers else [],
+            "ingress": ingress,
         }
         stores = [STORE_PORTS[need] for need in role.needs if STORE_PORTS.get(need, HTTPS) != HTTPS]
         if stores:

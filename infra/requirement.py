@@ -308,6 +308,14 @@ def _cache_tls(facts: Facts) -> str:
     return f"TLS {facts.one(CACHE)['transitEncryptionMode']}"
 
 
+def _pods_tls(facts: Facts) -> str:
+    spoken = {group.inputs["protocol"] for group in facts.all("aws:lb/targetGroup:TargetGroup")}
+    pods = [facts.one(DEPLOYMENT, role)["spec"]["template"]["spec"] for role in ("search", "document")]
+    told = [{one["name"]: one["value"] for one in pod["containers"][0]["env"]} for pod in pods]
+    # A process that speaks TLS speaks 1.3 alone.
+    return "TLS 1.3" if spoken == {"HTTPS"} and all("DOCSEARCH_TLS" in one for one in told) else "none"
+
+
 def _certificates(facts: Facts) -> str:
     found = facts.all("aws:acm/certificate:Certificate")
     return "ACM, renewed by itself" if all(item.inputs["validationMethod"] == "DNS" for item in found) else "by hand"
@@ -514,6 +522,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "1.3 is used where both have it, as the service has; RDS documents no higher minimum",
     ),
     Row("3", "TLS of Redis", "TLS 1.3", _cache_tls, "TLS required"),
+    Row("3", "TLS from load balancer to pods", "TLS 1.3", _pods_tls),
     Row(
         "3",
         "mutual TLS between services",

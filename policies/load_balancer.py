@@ -185,6 +185,19 @@ def zones(balancer: Resource, *, zones: Annotated[int, Bounds(2, 6)] = 3) -> Ite
 
 
 @rule(
+    "lb-targets-tls",
+    on=TARGET_GROUP,
+    severity=Severity.HIGH,
+    why="What users sent by TLS goes on in clear text inside of the VPC, API keys included",
+    remedy="Keep target_protocol HTTPS, and DOCSEARCH_TLS in the pods: components/ingress.py, search_service_plan.py",
+    reference=f"{GUIDE}/load-balancer-target-groups.html#target-group-routing-configuration",
+)
+def targets_tls(group: Resource) -> Iterator[Finding]:
+    """Targets are spoken to by TLS. Health checks need none: they say nothing of anybody."""
+    yield from must(group, "protocol", one_of("HTTPS", "TLS"))
+
+
+@rule(
     "lb-health",
     on=TARGET_GROUP,
     severity=Severity.HIGH,

@@ -22,6 +22,8 @@ class Registered:
         retain_on_delete: Whether deleting it only forgets it.
         depends_on_urns: The resources that must exist before it, by ``depends_on`` or by use of an output.
         ignore_changes: Paths left alone on update.
+        replace_on_changes: Paths of which another value makes another resource.
+        delete_before_replace: Whether the old one goes first then.
         links: By property: the URNs of the resources whose outputs it was made of.
     """
 
@@ -35,6 +37,8 @@ class Registered:
     retain_on_delete: bool = False
     depends_on_urns: frozenset[str] = frozenset()
     ignore_changes: tuple[str, ...] = ()
+    replace_on_changes: tuple[str, ...] = ()
+    delete_before_replace: bool = False
     links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -111,6 +115,8 @@ class _Monitor(pulumi.runtime.mocks.MockMonitor):
                     retain_on_delete=request.retainOnDelete,
                     depends_on_urns=frozenset(request.dependencies),
                     ignore_changes=tuple(request.ignoreChanges),
+                    replace_on_changes=tuple(request.replaceOnChanges),
+                    delete_before_replace=request.deleteBeforeReplace,
                     links={key: tuple(its.urns) for key, its in request.propertyDependencies.items()},
                 )
             )

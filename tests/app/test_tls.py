@@ -2,6 +2,8 @@
 
 import re
 import ssl
+import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -20,7 +22,7 @@ from app.queue.rabbitmq import RabbitQueue
 from app.redis_client import open_client
 from app.settings import load, options
 from app.store.database import _tls
-from app.tls import CERTIFICATE, CLIENT_CA, KEY, Inbound, trusting
+from app.tls import CERTIFICATE, CLIENT_CA, KEY, Ephemeral, Inbound, trusting
 from tests.app.certificates import DAY, Authority, Pair
 
 
@@ -120,6 +122,61 @@ def test_no_session_is_resumed_where_certificates_of_clients_are_checked(authori
     mine = client(authority, authority.issue("mine"))
     assert tickets(handshake(anybody, mine))
     assert not tickets(handshake(known, mine))
+
+
+def unchecked() -> ssl.SSLContext:
+    """As a load balancer connects that checks no certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def test_a_process_shows_a_certificate_of_its_own_and_another_one_in_a_month() -> None:
+    clock, day = Clock(), DAY.total_seconds()
+    inbound, other = Ephemeral(clock), Ephemeral(clock)
+    first = handshake(inbound, unchecked(), None)
+    assert first.version() == "TLSv1.3"
+    assert serial(first) != serial(handshake(other, unchecked(), None))
+    assert 89 * day < inbound.expires_at() - time.time() < 90 * day
+    clock.now = 29 * day
+    assert serial(handshake(inbound, unchecked(), None)) == serial(first)
+    clock.now = 31 * day
+    with capture_logs() as logs:
+        assert serial(handshake(inbound, unchecked(), None)) != serial(first)
+    assert [one["event"] for one in logs] == ["certificate_renewed"]
+    old = unchecked()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match=r"PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL"):
+        handshake(inbound, old, None)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(inbound, ssl.create_default_context(), "127.0.0.1")
+
+
+def test_no_key_is_left_on_the_disk_and_without_one_nothing_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    inbound = Ephemeral(clock)
+    assert [*tmp_path.iterdir()] == []
+    before = serial(handshake(inbound, unchecked(), None))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(SettingsError, match=r"no certificate can be made: .*No such file.* Let the process write"):
+        Ephemeral(clock)
+    clock.now = 31 * DAY.total_seconds()
+    with capture_logs() as logs:
+        assert serial(handshake(inbound, unchecked(), None)) == before
+    assert [one["event"] for one in logs] == ["certificate_not_renewed"]
+
+
+def test_a_certificate_is_made_or_read_from_files_and_not_both(shown: Pair) -> None:
+    assert isinstance(Inbound.of(load(tls="ephemeral")), Ephemeral)
+    with pytest.raises(SettingsError) as refused:
+        Inbound.of(load(tls="ephemeral", tls_key=shown.key))
+    assert str(refused.value) == (
+        "DOCSEARCH_TLS is ephemeral, and DOCSEARCH_TLS_KEY is set: a process shows one certificate. Set "
+        "DOCSEARCH_TLS=files, or none of the files."
+    )
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", None], ids=["by name", "without a name"])

@@ -255,6 +255,26 @@ def test_certificates_are_renewed_while_requests_go_on_and_a_renewal_that_fails_
     assert float(line.split()[1]) == its.not_valid_after_utc.timestamp()
 
 
+def test_a_certificate_of_its_own_encrypts_for_who_checks_none_and_probes_are_plain(
+    started: Callable[..., Site],
+) -> None:
+    site = started(tls="ephemeral", tls_certificate=None, tls_key=None, tls_client_ca=None)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with site.connection(context) as secured:
+        assert secured.version() == "TLSv1.3"
+    assert site.answer(context).startswith(b"HTTP/1.1 401 ")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        site.answer(site.context(None))
+    with socket.create_connection(("127.0.0.1", site.process.port), SECONDS) as plain:
+        plain.sendall(GET)
+        with suppress(ConnectionError):
+            assert b"HTTP" not in plain.recv(4096)
+    assert site.process.probe("/health/ready").status_code == 200
+    (line,) = [one for one in site.process.probe("/metrics").text.splitlines() if one.startswith("tls_certificate_exp")]
+    assert float(line.split()[1]) > time.time() + 80 * DAY.total_seconds()
+
+
 def test_the_end_waits_for_what_was_begun_not_for_who_is_silent_and_probes_stay_until_then(
     started: Callable[..., Site],
 ) -> None:

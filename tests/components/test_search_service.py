@@ -12,7 +12,7 @@ from components.alarms import Alarms, AlarmsArgs
 from components.eks import Eks, EksArgs
 from components.eks_plan import Pool as NodePool
 from components.errors import ArgsError
-from components.ingress import DEREGISTRATION_SECONDS
+from components.ingress import DEREGISTRATION_SECONDS, PROBE_PORT
 from components.kms import Kms, KmsArgs
 from components.load_balancer_controller import NAME as CONTROLLER
 from components.load_balancer_controller import LoadBalancerController, LoadBalancerControllerArgs
@@ -185,8 +185,10 @@ def test_the_image_is_pinned_and_memory_is_limited_to_what_is_reserved(run: Any)
 
 def test_probes_are_separate_and_the_slow_one_restarts(run: Any) -> None:
     (container,) = pod(run)["containers"]
-    assert container["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
-    assert container["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": "http"}
+    # Ready is who answers where users are sent to; a restart heals no certificate.
+    assert container["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "https", "scheme": "HTTPS"}
+    for name in ("startupProbe", "livenessProbe"):
+        assert container[name]["httpGet"] == {"path": "/health/live", "port": "probes", "scheme": "HTTP"}
 
     def patience(probe: str) -> float:
         return float(container[probe]["periodSeconds"] * container[probe]["failureThreshold"])
@@ -300,8 +302,10 @@ def test_public_roles_register_with_the_load_balancer_and_wait_for_it(three: Any
             "targetGroupARN": group_arn(name),
             "targetType": "ip",
             "ipAddressType": "ipv4",
-            "serviceRef": {"name": name, "port": 80},
+            "serviceRef": {"name": name, "port": 443},
         }
+        (port,) = three.one("kubernetes:core/v1:Service", f"service-{name}").inputs["spec"]["ports"]
+        assert (port["port"], port["targetPort"]) == (443, "https")
         assert pod(three, name)["readinessGates"] == [{"conditionType": f"target-health.elbv2.k8s.aws/{name}"}]
         assert f"service-{name}" in three.one(DEPLOYMENT, f"service-{name}").depends_on
     assert "readinessGates" not in pod(three, "index")
@@ -418,6 +422,21 @@ def test_outputs_by_role(three: Any, run: Any) -> None:
         "role_arns": {name: f"arn:aws:iam:::service-{name}" for name in names},
     }
     assert run.result["role_arns"] == {}
+
+
+def test_pods_speak_tls_where_they_are_called_and_clear_text_where_they_are_probed(three: Any) -> None:
+    for role in THREE:
+        (container,) = pod(three, role.name)["containers"]
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        assert ports == {"https": role.port, "probes": PROBE_PORT}
+        told = {one["name"]: one["value"] for one in container["env"]}
+        assert (told["DOCSEARCH_TLS"], told["DOCSEARCH_PROBE_PORT"]) == ("ephemeral", str(PROBE_PORT))
+
+
+def test_another_target_group_is_another_binding_since_the_controller_changes_none(three: Any) -> None:
+    binding = three.one(BINDING, "service-search")
+    assert binding.replace_on_changes == ("spec.targetGroupARN",)
+    assert binding.delete_before_replace
 
 
 def test_a_candidate_comes_up_beside_the_first_with_a_target_group_of_its_own(recorded: Any) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import ArgsError
+from components.ingress import PROBE_PORT
 from components.network_plan import FLOWS
 from components.pods import HTTPS, POD_IDENTITY_AGENT
 from components.search_service_plan import (
@@ -66,7 +67,8 @@ def test_nothing_gets_in_or_out_that_no_role_asks_for() -> None:
     assert set(found) == {"deny-all", "allow-needs", "allow-search", "allow-search-stores", "allow-search-out"}
     assert found["deny-all"] == {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]}
     (inside,) = found["allow-search"]["ingress"]
-    assert inside == {"from_": [{"ip_block": {"cidr": CIDR}}], "ports": [{"protocol": "TCP", "port": 8080}]}
+    assert inside["from_"] == [{"ip_block": {"cidr": CIDR}}]
+    assert [one["port"] for one in inside["ports"]] == [8080, PROBE_PORT]
     (out,) = found["allow-search-out"]["egress"]
     assert out["ports"] == [{"protocol": "TCP", "port": 443}]
     # The address range of every VPC of ours, and the node's own credentials.
@@ -106,8 +108,14 @@ def test_nobody_calls_the_index_role_but_who_reads_metrics() -> None:
     (inside,) = policies(INDEX, metrics_namespace="monitoring")["allow-index"]["ingress"]
     assert inside == {
         "from_": [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-        "ports": [{"protocol": "TCP", "port": 8083}],
+        "ports": [{"protocol": "TCP", "port": PROBE_PORT}],
     }
+
+
+def test_who_reads_metrics_cannot_send_requests() -> None:
+    balancer, metrics = policies(SEARCH, metrics_namespace="monitoring")["allow-search"]["ingress"]
+    assert {one["port"] for one in balancer["ports"]} == {8080, PROBE_PORT}
+    assert [one["port"] for one in metrics["ports"]] == [PROBE_PORT]
 
 
 def test_callers_narrow_down_who_reaches_a_public_role() -> None:
@@ -190,6 +198,7 @@ def test_the_figures_are_the_requirements() -> None:
             {"port": 80},
             "role search listens on 80: the security groups let the load balancer reach 8080 to 8089.",
         ),
+        ({"port": 8089}, "role search listens on 8089: probes are answered there, in clear text."),
         ({"memory_mib": 0}, "role search reserves memory_mib 0: the autoscaler divides by it."),
         ({"target_cpu_percent": 101}, "role search is scaled at 101% CPU: it must be 1 to 100."),
         (

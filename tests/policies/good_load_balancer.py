@@ -52,6 +52,7 @@ GOOD: Final = (
     Good(BALANCER, "desyncMitigationMode", "lb-drop-invalid-headers", ("monitor",)),
     Good(BALANCER, "securityGroups", "sg-public", ([], GONE), unknown=False),
     Good(BALANCER, "subnets", "lb-zones", (shorter, [], GONE)),
+    Good(TARGETS, "protocol", "lb-targets-tls", ("HTTP", "TCP", GONE)),
     Good(TARGETS, "healthCheck", "lb-health"),
     Good(TARGETS, "healthCheck.enabled", "lb-health", (False,)),
     Good(TARGETS, "healthCheck.path", "lb-health", ("/", "", GONE)),

@@ -20,6 +20,7 @@ from app.http import health
 from app.index.opensearch_setup import Snapshots
 from app.ledger import BucketLedger, ledger_of
 from app.settings import SECRETS, Settings, load, options
+from app.tls import Ephemeral, Inbound
 from components.ingress import DEREGISTRATION_SECONDS
 from components.rds_plan import MASTER_USER
 from components.search_service_plan import BROKER_FOLDER, STORE_PORTS, USER_ID
@@ -31,6 +32,7 @@ from tests.regions import PROJECT, STACKS, region
 ROLES = ("search", "document", "index")
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 JOB = "kubernetes:batch/v1:Job"
+POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 DOCKERFILE = PROJECT / "app/Dockerfile"
 VARIABLES = {name for name, _ in options()}
 
@@ -145,13 +147,30 @@ def test_every_variable_of_the_pods_is_used_by_the_service() -> None:
 @EACH
 def test_the_service_listens_where_it_is_called_and_probed(stack: str, role: str, start: Any) -> None:
     container, started = pod(stack, role).container, start(stack, role)
-    (port,) = container["ports"]
-    assert started.settings.port == port["containerPort"]
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    assert (started.settings.port, started.settings.probe_port) == (ports["https"], ports["probes"])
+    assert isinstance(Inbound.of(started.settings), Ephemeral)
     assert started.settings.listen_at == "0.0.0.0"
     answered = {one.path for one in health.OPERATIONS if one.right is None}
     probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
     assert {probe["path"] for probe in probes} <= answered
-    assert {probe["port"] for probe in probes} == {port["name"]}
+    assert [(probe["port"], probe["scheme"]) for probe in probes] == [
+        ("probes", "HTTP"),
+        ("https", "HTTPS"),
+        ("probes", "HTTP"),
+    ]
+    if role != "index":
+        (group,) = (
+            one.inputs
+            for one in region(stack).of("aws:lb/targetGroup:TargetGroup")
+            if one.inputs["port"] == ports["https"]
+        )
+        assert group["protocol"] == "HTTPS"
+        check = group["healthCheck"]
+        assert (check["protocol"], check["port"]) == ("HTTP", str(ports["probes"]))
+        assert check["path"] in answered
+        (allowed,) = region(stack).one(POLICY, f"search-allow-{role}").inputs["spec"]["ingress"]
+        assert {one["port"] for one in allowed["ports"]} == {*ports.values()}
     assert started.settings.trust_forwarded, "what calls it is the load balancer"
 
 
@@ -184,7 +203,7 @@ def test_a_role_may_do_what_the_service_does_in_it(stack: str, role: str, start:
 @EACH
 def test_the_network_lets_a_role_reach_what_it_needs(stack: str, role: str, start: Any) -> None:
     settings = start(stack, role).settings
-    policy = region(stack).one("kubernetes:networking.k8s.io/v1:NetworkPolicy", f"search-allow-{role}-stores")
+    policy = region(stack).one(POLICY, f"search-allow-{role}-stores")
     opened = {port["port"] for rule in policy.inputs["spec"]["egress"] for port in rule["ports"]}
     assert {settings.database_port, settings.cache_port} <= opened
     assert (settings.broker_port in opened) == (role == "index"), "the outbox is the queue of all others"
@@ -248,7 +267,7 @@ def test_the_job_before_the_pods_is_owner_of_the_database_where_it_is_no_replica
     else:
         assert settings.database_user == MASTER_USER
         assert allowed["secretsmanager:GetSecretValue"] == [settings.database_password_arn]
-    policy = region(stack).one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "search-allow-migrate")
+    policy = region(stack).one(POLICY, "search-allow-migrate")
     (rule,) = policy.inputs["spec"]["egress"]
     assert [one["port"] for one in rule["ports"]] == [settings.database_port]
 

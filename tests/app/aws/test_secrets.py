@@ -8,7 +8,7 @@ import httpx
 import pytest
 from botocore.credentials import Credentials
 
-from app.aws.identity import Identity
+from app.aws.identity import Identity, identity
 from app.aws.secrets import DOUBT_SECONDS, KEPT_SECONDS, RotatedLogin, parse_login, read, read_previous
 from app.errors import ApiError, SettingsError, UnavailableError
 from app.resilience.deadline import retrying
