@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     opensearch_role_arn: str = _option(
         "", "OPENSEARCH_ROLE_ARN", "Role in AWS that is taken to sign them, as migrate does; none: this process's own"
     )
+    opensearch_readers: str = _option(
+        "", "OPENSEARCH_READER_ARNS", "Roles in AWS that may search, by commas: migrate lets them in"
+    )
+    opensearch_writers: str = _option(
+        "", "OPENSEARCH_WRITER_ARNS", "Roles in AWS that may write to the index, likewise"
+    )
     opensearch_lacking: Literal["say", "fail"] = _option(
         "say", "OPENSEARCH_LACKING", "What migrate does if OpenSearch lacks a plugin: say so and go on, or fail"
     )
@@ -248,11 +254,15 @@ class Settings(BaseSettings):
 
     def readers(self) -> tuple[str, ...]:
         """The hosts of read replicas."""
-        return tuple(host.strip() for host in self.database_readers.split(",") if host.strip())
+        return _words(self.database_readers)
 
     def origins(self) -> tuple[str, ...]:
         """The origins that browsers may call from."""
-        return tuple(origin.strip() for origin in self.allowed_origins.split(",") if origin.strip())
+        return _words(self.allowed_origins)
+
+    def let_in(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The roles that OpenSearch lets in: those that search, and those that write."""
+        return _words(self.opensearch_readers), _words(self.opensearch_writers)
 
     def arn(self, name: str) -> str:
         """Where in AWS Secrets Manager one of `SECRETS` is; empty if it is elsewhere.
@@ -321,6 +331,10 @@ def load(**given: Any) -> Settings:
 def options() -> list[tuple[str, FieldInfo]]:
     """Every option by the name of its variable: what docs/api.md is written from."""
     return [(str(field.validation_alias), field) for field in Settings.model_fields.values()]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _read(variable: str, file: Path) -> str:

@@ -16,7 +16,7 @@ from app.index.full_text import FullText
 from app.index.model import Comparable
 from app.index.opensearch import OpenSearch
 from app.index.opensearch_admin import Indexes
-from app.index.opensearch_setup import Applied, Setup, Snapshots, State
+from app.index.opensearch_setup import Access, Applied, Setup, Snapshots, State
 from app.index.placement import (
     SHARED,
     Layout,
@@ -163,7 +163,8 @@ def _setup(settings: Settings, search: OpenSearch) -> Setup:
         snapshots = Snapshots(
             settings.snapshot_bucket, settings.snapshot_role, settings.snapshot_path, settings.aws_region
         )
-    return Setup(search, managed=settings.opensearch_login == "iam", snapshots=snapshots)
+    access = Access(*settings.let_in())
+    return Setup(search, managed=settings.opensearch_login == "iam", snapshots=snapshots, access=access)
 
 
 async def place(

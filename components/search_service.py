@@ -39,6 +39,7 @@ from components.search_service_migration import (
     TIMEOUTS,
     plan_environment,
     plan_job,
+    plan_let_in,
     plan_migrations,
     plan_network_policy,
 )
@@ -269,17 +270,20 @@ class SearchService(pulumi.ComponentResource):
             name, metadata=self._metadata(CONFIG_MAP), data=settings, opts=self._child()
         )
         version = pulumi.Output.all(**settings).apply(fingerprint)
-        migrations = {} if args.access is None else self._migrate(args.access, version, config)
         self.service_accounts, self.services, self.role_arns = {}, {}, {}
+        identities: dict[str, aws.eks.PodIdentityAssociation] = {}
+        if args.access is not None:
+            identities = {
+                role.name: self._identity(role.name, partial(plan_rights, role), args.access) for role in args.roles
+            }
+            self.role_arns = {name: identity.role_arn for name, identity in identities.items()}
+        migrations = {} if args.access is None else self._migrate(args.access, version, config)
         for role in args.roles:
             account = self._account(role.name, role_labels(role))
             self.service_accounts[role.name] = account.metadata.apply(lambda found: found.name or "")
             before: list[pulumi.Resource] = [account, config]
-            if args.access is not None:
-                rights = partial(plan_rights, role)
-                identity = self._identity(role.name, rights, args.access)
-                self.role_arns[role.name] = identity.role_arn
-                before.append(identity)
+            if role.name in identities:
+                before.append(identities[role.name])
             for release in plan_releases(role, image=args.image):
                 done = [migrations[release.image]] if migrations else []
                 self._release(release, version, [*before, *done])
@@ -314,7 +318,11 @@ class SearchService(pulumi.ComponentResource):
         labels = release_labels(NAME)
         identity = self._identity(NAME, partial(plan_migration_rights, DATABASE_USER), access)
         before = [policy, config, self._account(NAME, labels), identity]
-        environment = plan_environment(access.database_owner_arn, access.search_master_arn)
+        let_in = {
+            variable: pulumi.Output.all(*(self.role_arns[name] for name in names)).apply(",".join)
+            for variable, names in plan_let_in(self._args.roles).items()
+        }
+        environment = plan_environment(access.database_owner_arn, access.search_master_arn, let_in)
         return {
             migration.image: kubernetes.batch.v1.Job(
                 f"{self._prefix}-{migration.key}",

@@ -8,7 +8,7 @@ The engine waits until it is done, and the update fails if it is not; the next o
 after it: until then the pods of the version before go on, which a migration has to allow for (`app/store/schema.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,19 +78,35 @@ def plan_migrations(image: str, roles: Sequence[RoleSpec]) -> tuple[Migration, .
     return tuple(found.values())
 
 
-def plan_environment(owner: pulumi.Input[str] | None, search_master: pulumi.Input[str]) -> list[EnvVarArgsDict]:
+def plan_environment(
+    owner: pulumi.Input[str] | None, search_master: pulumi.Input[str], let_in: Mapping[str, pulumi.Input[str]]
+) -> list[EnvVarArgsDict]:
     """What its process is told besides what every pod is.
 
     Args:
         owner: Secret with the login of the database's owner; None where the database is a replica.
         search_master: The role that administers OpenSearch; empty if there is none.
+        let_in: By variable, the roles that it lets into OpenSearch.
     """
     told: dict[str, pulumi.Input[str]] = {"DATABASE_POOL_MIN": "0"}
     if owner is not None:
         told |= {"DATABASE_USER": MASTER_USER, "DATABASE_PASSWORD_ARN": owner}
     if search_master:
-        told["OPENSEARCH_ROLE_ARN"] = search_master
+        told |= {"OPENSEARCH_ROLE_ARN": search_master, **let_in}
     return [{"name": name, "value": value} for name, value in told.items()]
+
+
+def plan_let_in(roles: Sequence[RoleSpec]) -> dict[str, list[str]]:
+    """By variable, the names of the roles that it lets into OpenSearch; see `search_service_rights` for theirs in AWS.
+
+    Args:
+        roles: The roles.
+    """
+    found = {
+        "OPENSEARCH_READER_ARNS": [role.name for role in roles if "search" in role.needs and not role.indexes],
+        "OPENSEARCH_WRITER_ARNS": [role.name for role in roles if role.indexes],
+    }
+    return {variable: names for variable, names in found.items() if names}
 
 
 def plan_job(migration: Migration, environment: Sequence[EnvVarArgsDict], settings: Any) -> JobSpecArgsDict:

@@ -176,6 +176,11 @@ class RoleSpec:
                 remedy="Set internet=True: such traffic stays in AWS",
             )
 
+    @property
+    def indexes(self) -> bool:
+        """Whether it brings documents into the index."""
+        return {"search", "documents"} <= {*self.needs}
+
 
 #: The requirement's figures (section 1). Search fetches the keys of identity providers, and falls back on the database.
 SEARCH = RoleSpec(name="search", min_replicas=20, max_replicas=50, internet=True, needs=("search", "cache", "database"))

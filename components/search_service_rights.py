@@ -147,9 +147,8 @@ def _ledger(role: RoleSpec, things: Things) -> list[Statement]:
 
 
 def _search(role: RoleSpec, things: Things) -> list[Statement]:
-    writes = "documents" in role.needs
-    found = [_allow("UseSearch", list(WRITE_SEARCH if writes else READ_SEARCH), [f"{things.search}/*"])]
-    if not writes:
+    found = [_allow("UseSearch", list(WRITE_SEARCH if role.indexes else READ_SEARCH), [f"{things.search}/*"])]
+    if not role.indexes:
         found.append(_allow("EndPointInTime", ["es:ESHttpDelete"], [f"{things.search}/{POINT_IN_TIME}"]))
     return found
 

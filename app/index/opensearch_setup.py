@@ -1,4 +1,4 @@
-"""What of OpenSearch is code: index templates, the policy of index state management, the repository of snapshots.
+"""What of OpenSearch is code: index templates, the policy of ageing, the repository of snapshots, who may do what.
 
 Each is compared with what is there and put in place if it differs, so that applying twice changes nothing, and every
 change is told. What a domain cannot have, since a plugin is not there, is told by name.
@@ -6,7 +6,7 @@ change is told. What a domain cannot have, since a plugin is not there, is told 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -19,6 +19,7 @@ from app.index import lifecycle
 from app.index.opensearch import ADMIN_SECONDS, OpenSearch
 
 POLICIES: Final = "/_plugins/_ism/policies"
+SECURITY: Final = "/_plugins/_security/api"
 
 
 class State(StrEnum):
@@ -77,6 +78,41 @@ class Snapshots:
         return {"type": "s3", "settings": {"bucket": self.bucket, **given}}
 
 
+@dataclass(frozen=True)
+class Access:
+    """Roles of IAM that are let into the domain: their rights in AWS are about methods and paths, not about indexes.
+
+    Attributes:
+        readers: ARNs of those that search.
+        writers: ARNs of those that write, too.
+    """
+
+    readers: Sequence[str] = ()
+    writers: Sequence[str] = ()
+
+    def bodies(self, prefix: str) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]]]:
+        """Role and mapping by name, as OpenSearch is told of them (OpenSearch, "Permissions", "Default action groups").
+
+        Args:
+            prefix: What names of indexes begin with.
+        """
+        rights = {
+            "reader": (self.readers, ["cluster_composite_ops_ro", "cluster:monitor/health"], ["read"]),
+            "writer": (self.writers, ["cluster_composite_ops", "cluster_monitor"], ["indices_all"]),
+        }
+        return {
+            f"{prefix}-{name}": (
+                {
+                    "cluster_permissions": cluster,
+                    "index_permissions": [{"index_patterns": [f"{prefix}-*"], "allowed_actions": index}],
+                },
+                {"backend_roles": sorted(arns)},
+            )
+            for name, (arns, cluster, index) in rights.items()
+            if arns
+        }
+
+
 class Setup:
     """Applies it.
 
@@ -84,6 +120,7 @@ class Setup:
         engine: The domain.
         managed: Whether it is Amazon's: its warm and cold storage have actions of their own.
         snapshots: Where snapshots are kept, if anywhere.
+        access: Whom the domain lets in.
         replicas: Copies of each shard beside the primary.
         refresh_seconds: How soon what was written is found, s.
     """
@@ -94,10 +131,12 @@ class Setup:
         *,
         managed: bool,
         snapshots: Snapshots | None = None,
+        access: Access | None = None,
         replicas: int = 2,
         refresh_seconds: int = lifecycle.REFRESH_SECONDS,
     ) -> None:
         self._engine, self._managed, self._snapshots = engine, managed, snapshots
+        self._access = access or Access()
         self._replicas, self._refresh = replicas, refresh_seconds
 
     async def apply(self, *, follows: bool = False) -> list[Applied]:
@@ -115,6 +154,9 @@ class Setup:
         common = lifecycle.template(prefix=prefix, replicas=self._replicas, refresh_seconds=self._refresh)
         archive = lifecycle.archive_template(prefix=prefix, replicas=self._replicas, refresh_seconds=self._refresh)
         found = [await self._template(prefix, common)]
+        for name, (role, mapping) in self._access.bodies(prefix).items():
+            found.append(await self._secure("role", f"{SECURITY}/roles/{name}", name, role))
+            found.append(await self._secure("mapping of role", f"{SECURITY}/rolesmapping/{name}", name, mapping))
         if self._snapshots:
             found.append(await self._repository(self._snapshots))
         if follows:
@@ -150,6 +192,22 @@ class Setup:
             except TransportError as error:
                 if _lacks(error, "no handler found"):
                     return Applied(part, State.LACKING, "OpenSearch has no plugin for index state management")
+                raise
+        return Applied(part, State.CHANGED if there else State.MADE, "; ".join(changes))
+
+    async def _secure(self, kind: str, path: str, name: str, wanted: dict[str, Any]) -> Applied:
+        part = f"{kind} {name}"
+        async with self._engine.call(ADMIN_SECONDS) as client:
+            try:
+                answer = await _get(client, path)
+                there = answer.get(name) if answer else None
+                changes = [*differences(wanted, there)] if there else []
+                if there and not changes:
+                    return Applied(part, State.CURRENT)
+                await client.transport.perform_request("PUT", path, body=wanted)
+            except TransportError as error:
+                if _lacks(error, "no handler found"):
+                    return Applied(part, State.LACKING, "OpenSearch has no plugin for security")
                 raise
         return Applied(part, State.CHANGED if there else State.MADE, "; ".join(changes))
 

@@ -360,6 +360,8 @@ def test_the_stores_are_migrated_before_any_pod_of_the_image_starts(three: Any) 
         "DATABASE_USER": "docsearch_admin",
         "DATABASE_PASSWORD_ARN": "arn:owner",
         "OPENSEARCH_ROLE_ARN": "arn:master",
+        "OPENSEARCH_READER_ARNS": "arn:aws:iam:::service-search",
+        "OPENSEARCH_WRITER_ARNS": "arn:aws:iam:::service-index",
     }
     for name in ("search", "document", "index"):
         assert any(

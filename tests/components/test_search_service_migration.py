@@ -12,6 +12,7 @@ from components.search_service_migration import (
     RETRIES,
     plan_environment,
     plan_job,
+    plan_let_in,
     plan_migrations,
     plan_network_policy,
 )
@@ -57,13 +58,20 @@ def test_where_the_database_is_a_replica_nobody_is_its_owner() -> None:
     def told(*given: Any) -> dict[str, Any]:
         return {one["name"]: one["value"] for one in plan_environment(*given)}  # type: ignore[misc, typeddict-item]
 
-    assert told(None, "") == {"DATABASE_POOL_MIN": "0"}
-    assert told("arn:owner", "arn:master") == {
+    assert told(None, "", {"OPENSEARCH_READER_ARNS": "arn:search"}) == {"DATABASE_POOL_MIN": "0"}
+    assert told("arn:owner", "arn:master", {"OPENSEARCH_READER_ARNS": "arn:search"}) == {
         "DATABASE_POOL_MIN": "0",
         "DATABASE_USER": "docsearch_admin",
         "DATABASE_PASSWORD_ARN": "arn:owner",
         "OPENSEARCH_ROLE_ARN": "arn:master",
+        "OPENSEARCH_READER_ARNS": "arn:search",
     }
+
+
+def test_who_is_let_into_the_index_is_who_has_rights_there() -> None:
+    let_in = plan_let_in((SEARCH, DOCUMENT, INDEX))
+    assert let_in == {"OPENSEARCH_READER_ARNS": ["search"], "OPENSEARCH_WRITER_ARNS": ["index"]}
+    assert plan_let_in((DOCUMENT,)) == {}
 
 
 def test_it_logs_in_besides_as_a_user_that_a_role_has() -> None:

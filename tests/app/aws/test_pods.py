@@ -138,6 +138,7 @@ def test_every_variable_of_the_pods_is_used_by_the_service() -> None:
     sources = "\n".join(path.read_text() for path in (PROJECT / "app").rglob("*.py") if path.name != "settings.py")
     used = {str(field.validation_alias): f".{name}" for name, field in Settings.model_fields.items()}
     used |= {"DATABASE_READERS": ".readers()"} | {f"{name.upper()}_ARN": ".arn(" for name in SECRETS}
+    used |= dict.fromkeys(("OPENSEARCH_READER_ARNS", "OPENSEARCH_WRITER_ARNS"), ".let_in()")
     for stack in STACKS:
         for role in (*ROLES, "migrate"):
             unused = [name for name in pod(stack, role).environment if used[name] not in sources]
@@ -260,6 +261,8 @@ def test_the_job_before_the_pods_is_owner_of_the_database_where_it_is_no_replica
     settings = load()
     allowed = {action: one["Resource"] for one in rights(stack, "migrate") for action in one["Action"]}
     assert allowed["sts:AssumeRole"] == [settings.opensearch_role_arn]
+    readers, writers = settings.let_in()
+    assert (readers, writers) == (("arn:aws:iam:::search-search",), ("arn:aws:iam:::search-index",))
     assert allowed["rds-db:connect"][0].endswith("/docsearch_index")
     if settings.standby_of:
         assert (settings.database_user, settings.database_password_arn) == ("", "")

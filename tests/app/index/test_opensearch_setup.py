@@ -12,7 +12,7 @@ from app import upkeep
 from app.errors import SettingsError
 from app.index import lifecycle
 from app.index.opensearch import OpenSearch, connect
-from app.index.opensearch_setup import Setup, Snapshots, State, differences
+from app.index.opensearch_setup import SECURITY, Access, Setup, Snapshots, State, differences
 from app.settings import load
 from tests.app.domain import Domain, domain_of
 from tests.app.services.servers import OpenSearch as Server
@@ -96,7 +96,10 @@ class Managed:
     ) -> Any:
         if method == "PUT":
             self.put.append((path, params or {}))
-            self.kept[path] = {"_seq_no": len(self.put), "_primary_term": 1, **body}
+            if path.startswith(SECURITY):
+                self.kept[path] = {path.rpartition("/")[2]: {"reserved": False, "static": False, "users": [], **body}}
+            else:
+                self.kept[path] = {"_seq_no": len(self.put), "_primary_term": 1, **body}
             return {}
         if path not in self.kept:
             raise NotFoundError(404, "not_found", {})
@@ -150,6 +153,44 @@ async def test_a_domain_with_all_plugins_gets_policy_repository_and_archive() ->
     domain.refuses = "repository_verification_exception"
     with pytest.raises(SettingsError, match="snapshot repository s3_repository is refused: repository_verification"):
         await Setup(engine, managed=True, snapshots=BUCKET).apply()
+
+
+@pytest.mark.anyio
+async def test_roles_of_iam_are_let_in_to_what_they_do_and_to_no_other_index() -> None:
+    domain = Managed()
+    client: AsyncOpenSearch = domain  # type: ignore[assignment]
+    access = Access(readers=("arn:search", "arn:document"), writers=("arn:index",))
+    first = await Setup(OpenSearch(client), managed=True, access=access).apply(follows=True)
+    assert [str(one) for one in first[1:]] == [
+        "role docsearch-reader: made",
+        "mapping of role docsearch-reader: made",
+        "role docsearch-writer: made",
+        "mapping of role docsearch-writer: made",
+    ]
+    again = await Setup(OpenSearch(client), managed=True, access=access).apply(follows=True)
+    assert {one.state for one in again} == {State.CURRENT}
+    for name in ("reader", "writer"):
+        role = domain.kept[f"{SECURITY}/roles/docsearch-{name}"][f"docsearch-{name}"]
+        (rights,) = role["index_permissions"]
+        assert rights["index_patterns"] == ["docsearch-*"]
+    reader = domain.kept[f"{SECURITY}/roles/docsearch-reader"]["docsearch-reader"]
+    assert reader["index_permissions"][0]["allowed_actions"] == ["read"]
+    other = Access(readers=("arn:another",), writers=("arn:index",))
+    changed = await Setup(OpenSearch(client), managed=True, access=other).apply(follows=True)
+    assert [str(one) for one in changed if one.state is not State.CURRENT] == [
+        "mapping of role docsearch-reader: changed (backend_roles: ['arn:document', 'arn:search'] -> ['arn:another'])"
+    ]
+
+
+@pytest.mark.services
+@pytest.mark.anyio
+async def test_a_domain_without_the_plugin_for_security_is_said_to_lack_it(engine: OpenSearch) -> None:
+    applied = await Setup(engine, managed=False, access=Access(readers=("arn:search",))).apply(follows=True)
+    assert [(one.part, one.state) for one in applied[1:]] == [
+        (f"role {engine.prefix}-reader", State.LACKING),
+        (f"mapping of role {engine.prefix}-reader", State.LACKING),
+    ]
+    assert applied[1].detail == "OpenSearch has no plugin for security"
 
 
 @pytest.mark.anyio
