@@ -126,7 +126,8 @@ def started(migrated: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
             folder = tmp_path_factory.mktemp("tls")
             servers, clients = Authority(folder, "servers"), Authority(folder, "clients")
             shown = servers.issue("shown")
-            told = {"tls_certificate": shown.certificate, "tls_key": shown.key, "tls_client_ca": clients.file, **more}
+            files = {"tls_certificate": shown.certificate, "tls_key": shown.key, "tls_client_ca": clients.file}
+            told: dict[str, Any] = {**({} if "tls" in more else files), **more}
             # Requests go on as fast as they can: none of them is to be refused for that.
             told |= {"address": "127.0.0.1", "pool_max": 4, "key_per_minute": 10**9, "tenant_per_minute": 10**9}
             process = Secured(folder, settings.model_copy(update=told))
@@ -258,7 +259,7 @@ def test_certificates_are_renewed_while_requests_go_on_and_a_renewal_that_fails_
 def test_a_certificate_of_its_own_encrypts_for_who_checks_none_and_probes_are_plain(
     started: Callable[..., Site],
 ) -> None:
-    site = started(tls="ephemeral", tls_certificate=None, tls_key=None, tls_client_ca=None)
+    site = started(tls="ephemeral")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with site.connection(context) as secured:

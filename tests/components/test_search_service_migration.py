@@ -56,7 +56,7 @@ def test_a_candidate_that_becomes_the_image_has_a_job_of_another_name() -> None:
 
 def test_where_the_database_is_a_replica_nobody_is_its_owner() -> None:
     def told(*given: Any) -> dict[str, Any]:
-        return {one["name"]: one["value"] for one in plan_environment(*given)}  # type: ignore[misc, typeddict-item]
+        return {one["name"]: one["value"] for one in plan_environment(*given)}  # type: ignore[misc]
 
     assert told(None, "", {"OPENSEARCH_READER_ARNS": "arn:search"}) == {"DATABASE_POOL_MIN": "0"}
     assert told("arn:owner", "arn:master", {"OPENSEARCH_READER_ARNS": "arn:search"}) == {

@@ -168,7 +168,7 @@ def test_the_service_listens_where_it_is_called_and_probed(stack: str, role: str
         )
         assert group["protocol"] == "HTTPS"
         check = group["healthCheck"]
-        assert (check["protocol"], check["port"]) == ("HTTP", str(ports["probes"]))
+        assert (check["protocol"], check["port"]) == ("HTTP", str(int(ports["probes"])))
         assert check["path"] in answered
         (allowed,) = region(stack).one(POLICY, f"search-allow-{role}").inputs["spec"]["ingress"]
         assert {one["port"] for one in allowed["ports"]} == {*ports.values()}
