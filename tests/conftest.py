@@ -1,9 +1,15 @@
 """What holds for every test: unit tests open no socket, and nothing of the developer's machine leaks into a test."""
 
 import asyncio
+import os
+import sys
 import warnings
 
 import pytest
+
+# Containers often forbid bytecode. The tests start hundreds of processes, and each would compile the SDKs again: 12 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
