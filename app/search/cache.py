@@ -8,6 +8,7 @@ goes on with what it has.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -44,6 +45,9 @@ SETTLE_SECONDS: Final = 30.0
 
 DEGRADED_SECONDS: Final = 10.0
 """How long an answer is kept that another engine stood in for, s."""
+
+TURNS: Final = 2
+"""Turns of the event loop before Redis is told of an answer: by then it is on its way to whoever asked."""
 
 REDIS_SECONDS: Final = 0.25
 DELETE_SECONDS: Final = 1.0
@@ -213,6 +217,8 @@ class LayeredCache:
             return
         self._remember(key, raw)
         if self._client is not None:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             client, left = self._client, fresh_until - now + STALE_SECONDS
             await self._write(lambda: client.set(key, raw, px=max(1, int(left * 1000))))
 

@@ -30,7 +30,7 @@ examples:
   python -m tests.bench                                        everything
   python -m tests.bench --parts platform                       what docsearch costs on top of the engine
   python -m tests.bench --parts searches --rates 1000,1500     searches alone, at two rates
-  python -m tests.bench --parts indexing,searches --documents 1000000 --rates 200
+  python -m tests.bench --parts misses,searches --documents 1000000 --rates 200,500
   python -m tests.bench --parts misses --seed 7 --json         the same again, for a program
 """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -51,6 +52,34 @@ async def test_an_answer_is_fresh_then_stale_then_gone() -> None:
     assert found.stale
     clock.now += 60
     assert await cache.get(at) is None
+
+
+async def test_who_waits_for_an_answer_goes_on_before_redis_is_told_of_it() -> None:
+    told: list[str] = []
+
+    class Client:
+        def register_script(self, script: str) -> None:
+            del script
+
+        async def set(self, key: str, raw: bytes, px: int) -> bool:
+            del key, raw, px
+            told.append("redis")
+            return True
+
+    cache = LayeredCache(cast("Any", Client()))
+    made: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def make() -> None:
+        keeping.append(asyncio.create_task(cache.put(f"search:{uuid4()}:0:x", answer())))
+        made.set_result("answer")
+
+    async def wait() -> None:
+        told.append(await asyncio.shield(made))
+
+    keeping: list[asyncio.Task[None]] = []
+    await asyncio.gather(wait(), make())
+    await keeping[0]
+    assert told == ["answer", "redis"]
 
 
 async def test_a_write_of_its_tenant_ends_it_and_no_other_s_does() -> None:

@@ -174,6 +174,7 @@ class OpenSearch(Server):
     heap = "512m"
     # Quick to start rather than quick in the long run: a test is over before an optimizing compiler pays.
     compiler: Sequence[str] = ("-XX:TieredStopAtLevel=1",)
+    collector: Sequence[str] = ("-XX:+UseSerialGC",)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -203,15 +204,14 @@ class OpenSearch(Server):
             "appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n\n"
             "rootLogger.level = warn\nrootLogger.appenderRef.console.ref = console\n"
         )
-        fast = ["-XX:+UseSerialGC", *self.compiler]
         runner = "org.codelibs.opensearch.runner.OpenSearchRunner"
         arguments: list[str | Path] = ["-basePath", self.folder, "-confPath", settings, "-clusterName", "docsearch"]
         arguments += ["-numOfNode", "1"]
-        heap = [f"-Xms{self.heap}", f"-Xmx{self.heap}"]
+        tuned = [f"-Xms{self.heap}", f"-Xmx{self.heap}", *self.collector, *self.compiler]
         quiet = ["--enable-native-access=ALL-UNNAMED", "-Djava.locale.providers=CLDR,SPI"]
         # The node listens at the first free port behind the one that is named.
         where = ["-baseHttpPort", str(self.port - 1)]
-        return [machine.java(), *heap, *quiet, *fast, "-cp", f"{jars}/*", runner, *arguments, *where]
+        return [machine.java(), *tuned, *quiet, "-cp", f"{jars}/*", runner, *arguments, *where]
 
     def answers(self) -> bool:
         """Whether all primaries are there."""
