@@ -21,6 +21,8 @@ from app.index.placement import Place, layout_of
 from app.search import parse
 from app.search.cache import SETTLE_SECONDS
 from app.search.parse import Bounds
+from app.store.database import connect
+from app.store.embedded import SUPERUSER
 from app.tenancy import internal
 from tests.app.services.server import DeadError
 from tests.bench.load import Corpus, percentile, query
@@ -36,6 +38,9 @@ HIT_SHARE = 0.7
 BULK_LINES = 500
 CLIENTS = 4
 FLOOR = "docsearch-floor-000001"
+
+BUSY_SECONDS = 600
+"""How long what is done about written documents is waited for, s."""
 
 
 class Sizes(NamedTuple):
@@ -66,6 +71,8 @@ def run(parts: set[str], sizes: Sizes, show: Show, tell: Callable[[str], None]) 
         show("API: indexing", asyncio.run(indexing(plant, sizes, tell, floor="indexing" in parts)))
         if "singles" in parts:
             show("API: documents one by one", asyncio.run(singles(plant, sizes, tell)))
+        if parts & {"misses", "searches", "curve"}:
+            asyncio.run(settled(plant, tell))
         if "misses" in parts:
             show("API: misses against OpenSearch", asyncio.run(misses(plant, sizes, tell)))
         if "searches" in parts:
@@ -144,6 +151,26 @@ async def singles(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> li
     return rows
 
 
+async def settled(plant: Plant, tell: Callable[[str], None]) -> None:
+    """Waits until nothing is done any more about what was written: it would share the cores with searches."""
+    tell("waiting for segments to be merged, and for PostgreSQL to vacuum")
+    # What is found a moment after a write counts for as long alone, since it may lack what was written.
+    await asyncio.sleep(SETTLE_SECONDS + 1)
+    database = await connect(plant.settings, SUPERUSER)
+    try:
+        for _ in range(BUSY_SECONDS):
+            merging = (await _json(plant, "GET", "/_nodes/stats/indices/merge"))["nodes"].values()
+            vacuuming = await database.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+            )
+            if not vacuuming and not any(node["indices"]["merges"]["current"] for node in merging):
+                return
+            await asyncio.sleep(1)
+    finally:
+        await database.close()
+    tell(f"they are still at it after {BUSY_SECONDS} s: what follows is slower for that")
+
+
 async def misses(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
     """Queries that nobody has asked, of the API and straight of OpenSearch in turn, one after the other."""
     tell(f"{sizes.queries} misses against OpenSearch")
@@ -179,8 +206,6 @@ async def misses(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> lis
 def searches(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
     """Known queries by Zipf's law, and among them fresh ones that have to be misses."""
     rows: list[Row] = []
-    # What is found a moment after a write counts for as long alone, since it may lack what was written.
-    time.sleep(SETTLE_SECONDS + 1)
     plant.drive(rate=0.0, known=1000, salt=sizes.seed + 2, connections=4)
     for number, (rate, hits) in enumerate(itertools.product(sizes.rates, (HIT_SHARE, 1.0))):
         tell(f"{rate:g} searches/s, {hits:.0%} hits")
