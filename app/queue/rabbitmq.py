@@ -119,8 +119,9 @@ class RabbitQueue:
     async def delivery(self) -> AsyncIterator[_Delivery | None]:
         """The next batch that has arrived."""
         await self._consume()
+        taken = self._taken
         try:
-            message = self._taken.get_nowait()
+            message = taken.get_nowait()
         except asyncio.QueueEmpty:
             yield None
             return
@@ -136,11 +137,11 @@ class RabbitQueue:
             yield delivery
         except ApiError as error:
             # Something does not answer. That is not the message's fault, and it may be for longer than a message may be
-            # delivered in vain: it is published again by the outbox, unless that is what does not answer.
+            # delivered in vain: it is published again by the outbox, or stays in hand if that is what does not answer.
             try:
                 await delivery.again(batch.claims, error.detail, counted=False)
             except ApiError:
-                await self._answer(message.nack(requeue=True))
+                taken.put_nowait(message)
             else:
                 await self._answer(message.ack())
             raise
@@ -167,10 +168,15 @@ class RabbitQueue:
                 message = await self._dead.get(fail=False)
             if message is None:
                 return count
-            with suppress(msgspec.DecodeError):
-                batch = _DECODER.decode(message.body)
-                reason = f"delivered {DELIVERY_LIMIT} times without an answer: whoever takes it ends"
-                await _Delivery(batch, self._database, 1).dead(batch.claims, reason)
+            try:
+                with suppress(msgspec.DecodeError):
+                    batch = _DECODER.decode(message.body)
+                    reason = f"delivered {DELIVERY_LIMIT} times without an answer: whoever takes it ends"
+                    await _Delivery(batch, self._database, 1).dead(batch.claims, reason)
+            except BaseException:
+                # Not held until the connection ends: the next round finds it.
+                await self._answer(message.nack(requeue=True))
+                raise
             await self._answer(message.ack())
             count += 1
 

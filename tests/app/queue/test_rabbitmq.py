@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -233,6 +233,69 @@ async def test_an_outage_of_something_else_costs_no_delivery(line: Line) -> None
     await line.relay.step()
     assert await line.work() == 2
     assert await line.found(scope) == 2
+
+
+async def test_an_outage_of_the_database_costs_no_delivery(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 2)
+    await line.relay.step()
+
+    @asynccontextmanager
+    async def down(_: object) -> AsyncIterator[None]:
+        raise UnavailableError("PostgreSQL does not answer")
+        yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line.world.work, "write", down)
+        for _ in range(DELIVERY_LIMIT + 3):
+            await line.queue.wait(2)
+            with pytest.raises(UnavailableError, match="PostgreSQL"):
+                await line.worker.step()
+    assert await line.queue.bury_dead() == 0
+    assert await line.work() == 2
+    assert (await line.outbox(), await line.found(scope)) == (0, 2)
+
+
+async def test_what_was_in_hand_as_the_database_and_the_connection_went_is_done_once(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 2)
+    await line.relay.step()
+    await line.queue.wait(2)
+
+    async def lose_both() -> None:
+        async with line.queue.delivery() as delivery:
+            assert delivery is not None
+            monkeypatch.setattr(delivery, "again", _refused)
+            await line.queue._drop()
+            raise UnavailableError("PostgreSQL does not answer")
+
+    with pytest.raises(UnavailableError):
+        await lose_both()
+    assert await line.work() == 2
+    assert (await line.outbox(), await line.found(scope)) == (0, 2)
+
+
+async def test_what_was_delivered_too_often_stays_while_the_database_is_away(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 2)
+    await line.relay.step()
+    for _ in range(DELIVERY_LIMIT + 1):
+        await line.queue.wait(0.5)
+        with suppress(ZeroDivisionError):
+            await take_and_fail(line)
+    await line.queue.wait(0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.queue.rabbitmq._Delivery.dead", _refused)
+        with pytest.raises(UnavailableError):
+            await line.queue.bury_dead()
+    assert await line.queue.bury_dead() == 1
+    assert len(await line.world.admin("SELECT reason FROM dead_letters")) == 2
+
+
+async def _refused(*_: object, **__: object) -> None:
+    raise UnavailableError("PostgreSQL does not answer")
 
 
 async def test_a_killed_broker_loses_nothing_that_it_has_confirmed(line: Line, rabbitmq: RabbitMQ) -> None:
