@@ -217,6 +217,9 @@ class Settings(BaseSettings):
         6_000, "DOCSEARCH_KEY_PER_MINUTE", "Requests of an API key, or a user, per minute", gt=0
     )
     tenant_per_minute: int = _option(60_000, "DOCSEARCH_TENANT_PER_MINUTE", "Requests of a tenant per minute", gt=0)
+    failures_per_minute: int = _option(
+        120, "DOCSEARCH_FAILURES_PER_MINUTE", "Requests with wrong credentials from one address per minute", gt=0
+    )
 
     # Erasure
     erasure_ledger: str = _option(

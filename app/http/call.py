@@ -38,9 +38,6 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 STANDBY_SECONDS: Final = 30.0
 """After so long a write is tried again while the primary region is away, s: how long its name leads elsewhere."""
 
-FAILURES_PER_MINUTE: Final = 120
-"""Wrong credentials that one address may send per minute, before it is told to wait."""
-
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VERSION: Final = re.compile(r'"(\d{1,18})"')
 
@@ -273,7 +270,7 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
         else:
             scope = await service.users.authenticate(credential)
     except UnauthenticatedError:
-        await service.limits.take(Limit(f"limit:{{failures}}:{address}", FAILURES_PER_MINUTE))
+        await service.limits.take(Limit(f"limit:{{failures}}:{address}", service.settings.failures_per_minute))
         raise
     standing = await service.admission.admit(scope.tenant_id)
     settings = service.settings
