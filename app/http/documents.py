@@ -129,7 +129,7 @@ async def patch_document(call: Call) -> Response:
     """Changes some of a document, by a merge patch."""
     body = await call.body(_limit(call), MERGE_PATCH, JSON)
     try:
-        patch = msgspec.json.decode(body)
+        patch = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise documents.unreadable(error) from error
     operation = Write(kind="patch", document_id=call.uuid("document_id"), patch=patch, if_match=call.if_match())

@@ -202,6 +202,12 @@ async def test_an_etag_that_is_none_is_refused(value: str, caller: Caller) -> No
     problem(answer, 400, "invalid-request")
 
 
+@pytest.mark.parametrize("body", ['"tea"', "[]", "null", "3"])
+async def test_a_patch_that_is_no_object_is_said_before_anything_else(body: str, caller: Caller) -> None:
+    answer = await caller("PATCH", f"/v1/documents/{uuid4()}", content=body, headers={"if-match": "*"})
+    problem(answer, 400, "invalid-document")
+
+
 NAMES = """
     q query kind match bool must should filter filters field values text fields facets sort size from cursor title
     content tags metadata published_at author language fuzzy highlight gte searches subject scopes id document action

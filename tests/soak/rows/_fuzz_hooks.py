@@ -1,12 +1,17 @@
-"""What Schemathesis has to know of this API beside its description: a body of NDJSON is a list of lines."""
+"""What Schemathesis has to know of this API beside its description: bodies of NDJSON, and what its own key is."""
 
 import json
+import os
 from typing import Any
 
 import schemathesis
-from schemathesis import HookContext, SerializationContext
+from schemathesis import Case, HookContext, SerializationContext
 
 NDJSON = "application/x-ndjson"
+
+OWN = {*os.environ.get("DOCSEARCH_OWN_KEY", "").split()}
+"""By what the key can be revoked that all is sent with. It finds both in answers, and does it: then all that follows is
+answered 401, and shows nothing."""
 
 
 @schemathesis.hook
@@ -27,3 +32,10 @@ def ndjson(context: SerializationContext, value: Any) -> bytes:
         return value
     lines = value if isinstance(value, list) else [value]
     return b"\n".join(one if isinstance(one, bytes) else json.dumps(one).encode() for one in lines)
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    del context, kwargs
+    if str(case.path_parameters.get("prefix", "")).removeprefix("dsk_") in OWN:
+        case.path_parameters["prefix"] = "nobody"
