@@ -5,7 +5,14 @@ import os
 import sys
 import warnings
 
+import hypothesis
 import pytest
+
+# A timing is never a test: what takes long on a busy machine is no failure.
+hypothesis.settings.register_profile(
+    "docsearch", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("docsearch")
 
 # Containers often forbid bytecode. The tests start hundreds of processes, and each would compile the SDKs again: 12 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

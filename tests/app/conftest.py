@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for its in (one.obj for one in chosen if isinstance(one, pytest.Function)):
         # The attribute that `hypothesis.settings` sets itself: applied a second time, it refuses.
         own = getattr(its, "_hypothesis_internal_use_settings", hypothesis.settings())
-        its._hypothesis_internal_use_settings = hypothesis.settings(own, max_examples=int(examples), deadline=None)
+        its._hypothesis_internal_use_settings = hypothesis.settings(own, max_examples=int(examples))
     items[:] = chosen
 
 

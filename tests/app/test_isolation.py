@@ -111,7 +111,7 @@ async def tenants(migrated: Embedded) -> AsyncIterator[tuple[World, dict[str, Sc
 
 
 @given(query=queries, name=st.sampled_from(["one", "two", "three"]))
-@examples(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_query_finds_anything_foreign(
     query: Query, name: str, tenants: tuple[World, dict[str, Scope], dict[str, set[UUID]]]
 ) -> None:

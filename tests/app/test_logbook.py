@@ -5,7 +5,6 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from app import logbook
@@ -28,7 +27,6 @@ def test_what_was_added_is_read_and_nothing_is_added_twice(book: Path) -> None:
     assert len(logbook.read(book, "erasures", MINE)) == 6
 
 
-@examples(deadline=None)
 @given(at=st.integers(0, 2**16), bit=st.integers(0, 7))
 def test_no_bit_can_be_flipped(at: int, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("flip") / "book"

@@ -145,7 +145,6 @@ def test_text_is_shown_as_it_is(text: str) -> None:
     assert found["Destructive changes"][1][2] == normal(text)
 
 
-@settings(deadline=None)
 @given(path=words, message=words, remedy=words, name=words, file=words, key=words, what=words)
 def test_tables_keep_their_columns_whatever_the_findings_hold(
     path: str, message: str, remedy: str, name: str, file: str, key: str, what: str
@@ -172,7 +171,7 @@ def test_why_there_is_no_plan_is_one_line_of_text(why: str) -> None:
     assert found["Without a whole plan"] == [["stack", "why"], ["prod", normal(f"no plan: {why}")]]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     counts=st.tuples(*[st.sampled_from([0, 1, 3, 40, 700])] * 3),
     size=st.sampled_from([1, 100, 2000]),
@@ -291,7 +290,6 @@ def prints(*said: Any) -> list[str]:
     return [one["partialFingerprints"]["primaryLocationLineHash"] for one in results(check(*said))]
 
 
-@settings(deadline=None)
 @given(line=st.integers(1, 9999), message=words)
 def test_a_result_stays_itself_when_lines_move_or_figures_change(line: int, message: str) -> None:
     moved = finding(place=Place("Pulumi.prod.yaml", line, "a"), message=message)
@@ -328,7 +326,6 @@ def test_a_stack_without_a_plan_makes_the_run_unsuccessful() -> None:
     assert invocation["executionSuccessful"]
 
 
-@settings(deadline=None)
 @given(text=nasty, file=words)
 @example(text="\ud800", file="\ud800\x00")
 def test_any_text_makes_a_log_that_can_be_read(text: str, file: str) -> None:
@@ -385,7 +382,6 @@ def test_without_a_whole_plan_no_rule_passes() -> None:
     assert ended(found[RULE]) == "Failure"
 
 
-@settings(deadline=None)
 @given(text=nasty)
 def test_any_text_makes_xml_that_can_be_read(text: str) -> None:
     its = finding(urn=f"{DATABASE}{text}", path=text, message=text)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from rich.console import Console
 
 from infra.check import Check
@@ -118,7 +118,6 @@ def test_a_budget_that_the_base_exceeds_passes_where_only_what_is_new_counts() -
     assert ended(cases(junit(check(its)))["prod (us-east-1)"][BUDGET]) == "Failure"
 
 
-@settings(deadline=None)
 @given(text=nasty)
 def test_any_name_makes_a_comment_and_a_log_that_can_be_read(text: str) -> None:
     broken = gap(what=text, why=text, urn=f"{DATABASE}{text}")

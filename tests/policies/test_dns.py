@@ -51,7 +51,7 @@ def test_a_region_that_is_down_is_seen_as_soon_as_is_asked_for() -> None:
     assert [one.verified for one in judge("dns-health-check", broken(check, "requestInterval", UNKNOWN))] == [False]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD).filter(lambda place: place[1].get(place[2]) is not None), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

@@ -131,7 +131,7 @@ def test_the_name_service_has_as_many_replicas_as_is_asked_for() -> None:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

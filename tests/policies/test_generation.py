@@ -33,7 +33,7 @@ def test_gp2_is_found_wherever_there_is_a_disk() -> None:
     assert judge("cost-old-gen", broken(template, path, "gp2")) == [Finding(path, "is gp2, must be gp3 or io2")]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

@@ -76,7 +76,7 @@ def test_a_load_balancer_is_in_as_many_zones_as_is_asked_for() -> None:
     assert [one.path for one in judge("lb-zones", balancer, zones=4)] == ["subnets"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

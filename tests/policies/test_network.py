@@ -132,7 +132,7 @@ def test_an_endpoint_that_is_not_known_yet_may_be_the_missing_one() -> None:
     assert maybe == [Finding("", "has no endpoint for kms", verified=False, urn=vpc.urn)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

@@ -36,7 +36,7 @@ def test_a_topic_that_nobody_hears_is_found() -> None:
     assert [one.message for one in found] == ["has no subscription"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

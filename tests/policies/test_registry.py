@@ -37,7 +37,7 @@ def test_a_tag_that_can_be_moved_is_found() -> None:
     assert found == [Finding("imageTagMutability", "is absent, must be IMMUTABLE")]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

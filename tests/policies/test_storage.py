@@ -78,7 +78,7 @@ def test_a_primary_needs_no_replication_and_the_standby_of_every_bucket() -> Non
     assert judge("s3-replication", gone) == [Finding("", "is no bucket's copy", urn=bucket.urn)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

@@ -52,7 +52,7 @@ def test_every_type_in_the_table_has_tags_in_the_sdk() -> None:
         assert isinstance(of_type.tags, property), type_
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=places(GOOD), value=ANYTHING)
 def test_no_value_breaks_a_rule(place: tuple[str, Resource, str], value: object) -> None:
     judged(*place, value)

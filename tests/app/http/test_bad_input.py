@@ -232,7 +232,7 @@ WITH_BODY = [one for one in OPERATIONS if one.body is not None]
 
 
 @given(value=values, which=st.sampled_from(WITH_BODY), raw=st.none() | st.binary(max_size=40))
-@examples(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_nothing_that_is_sent_is_a_server_error(
     value: Any, which: Any, raw: bytes | None, caller: Caller
 ) -> None:
@@ -243,7 +243,7 @@ async def test_nothing_that_is_sent_is_a_server_error(
 
 
 @given(text=st.text(max_size=30), name=st.sampled_from("q filter facets sort fields size from cursor fuzzy x".split()))
-@examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_parameter_is_a_server_error(text: str, name: str, caller: Caller) -> None:
     for path in ("/v1/search", "/v1/suggest", "/v1/tasks", "/v1/audit"):
         answer = await caller("GET", path, params={name: text.encode("utf-8", "replace").decode()})

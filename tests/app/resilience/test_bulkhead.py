@@ -84,7 +84,7 @@ async def test_who_waits_beyond_the_deadline_is_turned_away() -> None:
     await asyncio.gather(*tasks)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32))
 def test_whatever_ends_how_no_place_is_lost_and_none_is_taken_twice(seed: int) -> None:
     chance = random.Random(seed)

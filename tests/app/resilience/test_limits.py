@@ -117,7 +117,7 @@ async def test_who_comes_often_is_asked_about_seldom(monkeypatch: pytest.MonkeyP
     per_minute=st.integers(60, 6_000),
     steps=st.lists(st.tuples(st.floats(0.0005, 0.05), st.integers(20, 300)), min_size=1, max_size=12),
 )
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_what_is_taken_ahead_never_lets_more_pass(
     per_minute: int, steps: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +132,7 @@ async def test_what_is_taken_ahead_never_lets_more_pass(
 
 
 @given(share=st.floats(0.2, 0.9), per_minute=st.integers(600, 60_000))
-@examples(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_who_keeps_below_the_rate_is_never_refused_for_what_was_taken_ahead(
     share: float, per_minute: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -351,26 +351,26 @@ def holds(body: bytes) -> None:
     attempt(lambda: plan_search(internal(TENANT, "test").query(found), {}))
 
 
-@settings(max_examples=6000, deadline=None)
+@settings(max_examples=6000)
 @given(ALMOST, st.integers(0, 2**32))
 def test_almost_a_query_is_one_or_is_refused(value: dict[str, Any], seed: int) -> None:
     chance = random.Random(seed)
     holds(json.dumps(spoil(value, chance) if chance.random() < 0.7 else value).encode())
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(JUNK)
 def test_junk_is_a_query_or_is_refused(value: object) -> None:
     holds(json.dumps(value).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_query_or_are_refused(body: bytes) -> None:
     holds(body)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.lists(st.tuples(TEXT, TEXT | st.builds("{}{}{}".format, FIELD, st.sampled_from(": <= > >=".split()), TEXT))))
 def test_any_address_is_a_query_or_is_refused(pairs: list[tuple[str, str]]) -> None:
     found = attempt(lambda: parse.to_query(parse.from_parameters(pairs), BOUNDS))

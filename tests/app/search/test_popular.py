@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 import orjson
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from hypothesis import given
 
 from app.access.keys import digest_of
 from app.errors import ApiError, UnavailableError
@@ -243,7 +242,6 @@ async def test_both_run_until_they_are_told_to_stop_and_lose_no_count(world: Wor
 
 
 @given(value=ALMOST)
-@examples(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_query_that_was_kept_is_the_same_query(value: dict[str, Any]) -> None:
     try:
         query = to_query(decode(msgspec.json.encode(value)), Bounds(100, 64, 5))

@@ -14,7 +14,7 @@ from stacks.offers import INSTANCE_SIZES
 from tests.infra.cost.service import service
 
 scales = st.integers(1, 100)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ def test_confidence_is_a_grouping_with_every_level() -> None:
     assert total(whole("prod").confidence.values()) == whole("prod").monthly
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     kept=st.integers(0, 2**64),
     searches=st.decimals(0, 1000, places=3),
@@ -212,7 +212,6 @@ _ALONE = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_ALONE, max_size=8))
 def test_a_plan_costs_what_its_resources_cost_where_no_tier_is_shared(alone: list[Change]) -> None:
     several = [replace(change, urn=f"{change.urn}-{index}") for index, change in enumerate(alone)]
@@ -371,7 +370,7 @@ def places() -> list[tuple[str, int, tuple[str | int, ...]]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     place=st.deferred(lambda: st.sampled_from(places())),
     value=ANYTHING | st.sampled_from([UNKNOWN, MASKED, "STANDARD", "1.35"]),

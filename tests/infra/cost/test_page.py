@@ -192,7 +192,7 @@ def test_every_grouping_makes_a_page(name: str) -> None:
     assert f"By {name}" in texts(root, f"{X}h2")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=nasty)
 def test_any_text_makes_a_page_that_can_be_read_and_holds_nothing_else(text: str) -> None:
     its: Statement = statement(bill(line(component=text, what=text), unpriced=(gap(what=text, why=text),)))

@@ -51,7 +51,7 @@ def lines(folder: Path) -> list[bytes]:
     return (folder / "journal").read_bytes().splitlines(keepends=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bodies=st.lists(st.binary(max_size=300), max_size=5))
 def test_what_was_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, bodies: list[bytes]) -> None:
     folder = tmp_path_factory.mktemp("journal")
@@ -76,7 +76,7 @@ def test_nothing_can_be_read_without_the_key_and_others_may_not_read_it(tmp_path
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_cut_anywhere_in_the_last_line_loses_that_line_only(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -102,7 +102,7 @@ def test_a_spoilt_last_line_is_dropped_and_its_size_told(tmp_path: Path) -> None
     journal.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_change_anywhere_before_the_last_line_is_an_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

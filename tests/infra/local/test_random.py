@@ -286,7 +286,7 @@ def test_coverage_lists_every_type_as_executed() -> None:
     assert {item.mode for item in coverage()} == {"executed"}
 
 
-@settings(max_examples=5, deadline=None)  # a hash takes 50 ms
+@settings(max_examples=5)  # a hash takes 50 ms
 @given(st.integers(1, 90))
 def test_a_password_survives_its_hash(length: int) -> None:
     _, outputs = create(PASSWORD, length=length, overrideSpecial="äß")

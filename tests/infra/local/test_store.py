@@ -213,7 +213,7 @@ values = st.recursive(
 steps = st.lists(st.tuples(st.sampled_from(["put", "delete"]), words, words, words, st.dictionaries(words, values)))
 
 
-@settings(max_examples=25, deadline=None)  # each one creates a database
+@settings(max_examples=25)  # each one creates a database
 @given(steps)
 def test_behaves_like_a_dictionary(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
     path = tmp_path_factory.mktemp("store") / "recorded.sqlite"
