@@ -269,7 +269,15 @@ Open = Callable[[str, Cloud], "AbstractContextManager[Deployment]"]
 
 
 def check(
-    names: Sequence[str], base: str, opened: Open, *, whole: bool, new_only: bool, tell: Report, today: date
+    names: Sequence[str],
+    base: str,
+    opened: Open,
+    *,
+    whole: bool,
+    new_only: bool,
+    tell: Report,
+    today: date,
+    kept: bool = True,
 ) -> Check:
     """Check the change from a commit to what is here.
 
@@ -281,6 +289,7 @@ def check(
         new_only: Whether only what the change introduces can fail it.
         tell: Takes lines of progress.
         today: Waivers hold until their day.
+        kept: Whether a base that was kept will do.
 
     Raises:
         IncompleteError: The base cannot be brought up.
@@ -291,7 +300,7 @@ def check(
 
     waivers = usable_waivers(today)
     rates = Rates.load(today)
-    with bases.running(base, tell=tell) as root:
+    with bases.running(base, kept=kept, tell=tell) as root:
         cloud = clouds.local(read_config(names[0]).account_id, root=root, tell=tell)
         found = [priced(_check(name, cloud, opened, waivers, today=today), rates) for name in names]
     if whole:

@@ -46,6 +46,7 @@ class FormatFile(click.ParamType[tuple[str, Path]]):
 @click.argument("stack", nargs=-1)
 @click.option("--base", "ref", metavar="REF", help="Compare with this commit; default: the merge base with main.")
 @click.option("--new-only", is_flag=True, help="Fail only because of what the change introduces.")
+@click.option("--no-cache", is_flag=True, help="Bring the base up again, although one is kept.")
 @click.option("--format", "shape", type=click.Choice(FORMATS), default="terminal", help="What is printed.")
 @click.option("--out", "files", type=FormatFile(), multiple=True, help="Also write it to a file in another format.")
 @json_option
@@ -58,16 +59,18 @@ def check(
     stack: tuple[str, ...],
     ref: str | None,
     new_only: bool,
+    no_cache: bool,
     shape: str,
     files: tuple[tuple[str, Path], ...],
     as_json: bool,
 ) -> None:
     """Check a change before it merges: what the rules say of it, what it would destroy, what it costs.
 
-    Brings the base up on a local cloud of its own (once per commit), plans every stack against it and runs the policy
-    pack and the destructive-change gate, and prices both ends. It needs no credentials. A wrong command line or file
-    exits with 2, a rule that stops the change with 9, a destructive change with 10, a budget that is exceeded with 11,
-    and what could not be looked at, or not be priced where there is a budget, with 12.
+    Brings the base up on a local cloud of its own, plans every stack against it and runs the policy pack and the
+    destructive-change gate, and prices both ends. It needs no credentials. The three bases that were used last are kept
+    in .docsearch/base; one serves all commits that differ only in app, docs, tests and Markdown. A wrong command line
+    or file exits with 2, a rule that stops the change with 9, a destructive change with 10, a budget that is exceeded
+    with 11, and what could not be looked at, or not be priced where there is a budget, with 12.
     """
     from infra import base as bases  # noqa: PLC0415
     from infra import check as checks  # noqa: PLC0415
@@ -81,7 +84,14 @@ def check(
 
     with Progress(err, f"check against {commit[:12]}").shown() as progress:
         found = checks.check(
-            names, commit, opened, whole=not stack, new_only=new_only, tell=progress.tell, today=today()
+            names,
+            commit,
+            opened,
+            whole=not stack,
+            new_only=new_only,
+            tell=progress.tell,
+            today=today(),
+            kept=not no_cache,
         )
     for format_, file in files:
         file.write_text(str(formatted(found, format_)), encoding="utf-8")

@@ -161,6 +161,13 @@ def test_check_takes_all_stacks_and_the_merge_base_unless_told(asked: dict[str, 
     assert (asked["names"], asked["base"], asked["whole"], asked["new_only"]) == (["dr"], "d" * 40, False, True)
 
 
+def test_check_takes_a_base_that_was_kept_unless_told(asked: dict[str, Any]) -> None:
+    assert run("check").exit_code == 0
+    assert asked["kept"] is True
+    assert run("check", "--no-cache").exit_code == 0
+    assert asked["kept"] is False
+
+
 def test_check_prints_one_format_and_writes_others(asked: dict[str, Any], tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("markdown", "sarif", "junit", "json")}
     result = run("check", *(word for name, file in files.items() for word in ("--out", f"{name}={file}")))
