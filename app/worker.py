@@ -80,7 +80,17 @@ class Worker:
             if worked is None:
                 await pause(self._stopping, PAUSE_SECONDS)
             elif not worked:
-                await self._queue.wait(LOOK_SECONDS)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Waits until there may be work, or until it is told to stop."""
+        waits = [asyncio.ensure_future(self._queue.wait(LOOK_SECONDS)), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def step(self) -> int:
         """Works on one delivery.
