@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from components.kms import DATA_CLASSES
+from components.storage_plan import LEDGER_PREFIX
 from infra.program import read_config
 from stacks.config import StackConfig
 from tests.regions import STACKS
@@ -365,8 +366,11 @@ def confirm_s3(region: Region, confirm: Confirmations) -> None:
         confirm(steps, tiers[kind][0], f"tiers of {kind}")
         confirm(rule["Expiration"].get("Days"), tiers[kind][1], f"days until {kind} are gone")
         policy = json.loads(client.get_bucket_policy(Bucket=name)["Policy"])
-        denied = [item["Condition"] for item in policy["Statement"] if item["Effect"] == "Deny"]
+        denied = [item for item in policy["Statement"] if item["Effect"] == "Deny"]
         confirm("aws:SecureTransport" in json.dumps(denied), True, f"whether {kind} take TLS alone")
+        never = [(item["Action"], item["Resource"]) for item in denied if "Condition" not in item]
+        ledger = ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"arn:aws:s3:::{name}/{LEDGER_PREFIX}/*"]
+        confirm(never, [ledger] if kind == "snapshots" else [], f"what nobody may do to {kind}")
         if kind != "logs":
             target = client.get_bucket_logging(Bucket=name)["LoggingEnabled"]["TargetBucket"]
             confirm(target, buckets["logs"], f"where access to {kind} is logged")
