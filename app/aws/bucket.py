@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from xml.etree import ElementTree
 
 import httpx
 
-from app.aws.identity import Identity, identity
+from app.aws.identity import Identity, domain, elsewhere, identity
 from app.errors import ApiError, SettingsError, UnavailableError
 from app.resilience.deadline import Budget, retrying
 
@@ -26,9 +25,6 @@ CALL_SECONDS: Final = 10.0
 
 AT_ONCE: Final = 16
 """Objects that are read or written at once."""
-
-_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Where else S3 may be (AWS SDKs and Tools reference, "Service-specific endpoints")."""
 
 _WHY: Final = {
     "NoSuchBucket": ("there is no such bucket", "Compare it with the buckets of the account"),
@@ -70,13 +66,12 @@ class Bucket:
             )
         self._bucket, self._prefix, self._budget = match[1], f"{match[2]}/", Budget()
         self._who = who or identity(region)
-        suffix = "amazonaws.com.cn" if self._who.region.startswith("cn-") else "amazonaws.com"
-        given = next((value for name in _ENDPOINTS if (value := os.environ.get(name))), "").rstrip("/")
+        given, regional = elsewhere("S3"), f"s3.{self._who.region}.{domain(self._who.region)}"
         if given or "." in self._bucket:
             # A name with dots is more labels than the certificate of S3 covers.
-            self._url = f"{given or f'https://s3.{self._who.region}.{suffix}'}/{self._bucket}/"
+            self._url = f"{given or f'https://{regional}'}/{self._bucket}/"
         else:
-            self._url = f"https://{self._bucket}.s3.{self._who.region}.{suffix}/"
+            self._url = f"https://{self._bucket}.{regional}/"
 
     def __str__(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}"

@@ -7,6 +7,7 @@ signed by botocore's own signer (Signature Version 4): a request to a service, o
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -120,6 +121,21 @@ class Identity:
             # Their texts name the provider and the address that was asked, never what it answered.
             raise UnavailableError("AWS gives no credentials", why=type(error).__name__, retry_after=1) from error
         return frozen
+
+
+def elsewhere(service: str) -> str:
+    """Where a service is instead of in AWS, without a slash behind it; empty if nobody says so.
+
+    Args:
+        service: As environment variables name it, such as ``SECRETS_MANAGER`` (AWS SDKs and Tools reference,
+            "Service-specific endpoints").
+    """
+    return (os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
+
+
+def domain(region: str) -> str:
+    """What the names of AWS's services end with in a region."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def _chain() -> Any:

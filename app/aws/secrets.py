@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -13,13 +12,13 @@ import httpx
 import msgspec
 import structlog
 
-from app.aws.identity import Identity, identity
+from app.aws.identity import Identity, domain, elsewhere, identity
 from app.errors import ApiError, SettingsError, UnavailableError
 from app.resilience.deadline import Budget, retrying
 
 log = structlog.get_logger(__name__)
 
-ARN: Final = re.compile(r"arn:(aws[a-z-]*):secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@!-]+")
+ARN: Final = re.compile(r"arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):\d{12}:secret:[A-Za-z0-9/_+=.@!-]+")
 """A secret that another service keeps, such as RDS's of the master user, has a ``!`` in its name."""
 
 READ_SECONDS: Final = 5.0
@@ -29,9 +28,6 @@ KEPT_SECONDS: Final = 3600.0
 
 DOUBT_SECONDS: Final = 5.0
 """A login that is refused is read again, but not more often than this, s: who tries to log in may be many."""
-
-_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
-"""Where else the service may be (AWS SDKs and Tools reference, "Service-specific endpoints")."""
 
 _PREVIOUS: Final = "AWSPREVIOUS"
 """The label of the version that was in force before (Secrets Manager user guide, "What's in a secret?")."""
@@ -88,14 +84,12 @@ async def _version(variable: str, arn: str, stage: str, who: Identity | None) ->
     match = ARN.fullmatch(arn)
     if not match:
         raise SettingsError(f"{variable} is {arn[:200]!r}", why="it is no ARN of a secret in Secrets Manager")
-    its = who or identity(match[2])
-    return await retrying(lambda: _ask(variable, arn, match[1], stage, its), budget=Budget())
+    its = who or identity(match[1])
+    return await retrying(lambda: _ask(variable, arn, stage, its), budget=Budget())
 
 
-async def _ask(variable: str, arn: str, partition: str, stage: str, who: Identity) -> str | None:
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-    given = next((value for name in _ENDPOINTS if (value := os.environ.get(name))), "")
-    url = f"{(given or f'https://secretsmanager.{who.region}.{suffix}').rstrip('/')}/"
+async def _ask(variable: str, arn: str, stage: str, who: Identity) -> str | None:
+    url = f"{elsewhere('SECRETS_MANAGER') or f'https://secretsmanager.{who.region}.{domain(who.region)}'}/"
     body = msgspec.json.encode({"SecretId": arn, "VersionStage": stage})
     plain = {"content-type": _TYPE, "x-amz-target": "secretsmanager.GetSecretValue"}
     headers = await who.headers("secretsmanager", url, body, plain)
