@@ -122,7 +122,10 @@ def merged(document: Document, patch: Any) -> Document:
     """
     if not isinstance(patch, dict):
         raise InvalidDocumentError("the patch is no JSON object", remedy="Send the fields that change")
-    return convert(_merge(msgspec.to_builtins(document), patch))
+    try:
+        return convert(_merge(msgspec.to_builtins(document), patch))
+    except RecursionError as error:
+        raise unreadable(error) from error
 
 
 def unreadable(error: Exception) -> InvalidDocumentError:

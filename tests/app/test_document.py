@@ -60,6 +60,14 @@ def test_a_patch_of_which_no_document_comes_is_refused(patch: Any) -> None:
         merged(Document(title="a"), patch)
 
 
+def test_a_patch_that_is_nested_without_end_is_refused() -> None:
+    patch: dict[str, Any] = {}
+    for _ in range(5_000):
+        patch = {"metadata": patch}
+    with pytest.raises(InvalidDocumentError, match="cannot be read"):
+        merged(Document(title="a"), patch)
+
+
 def test_a_date_may_be_ahead_by_what_clocks_differ() -> None:
     check(Document(title="a", published_at=NOW + CLOCK_SKEW), max_bytes=1000, now=NOW)
     with pytest.raises(InvalidDocumentError, match="in the future"):
