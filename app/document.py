@@ -65,7 +65,9 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(document: Document, *, max_bytes: int, now: datetime | None = None) -> Document:
-    """A document that can be stored: with its dates in UTC, and its tags in order and once each.
+    """A document that can be stored: dates in UTC, tags in order and once each, 42.0 in the metadata as 42.
+
+    JSON makes no difference between 42.0 and 42. What compares texts would: a user of the one is a user of the other.
 
     Raises:
         InvalidDocumentError: Something in it cannot be stored; the pointer says where.
@@ -81,10 +83,10 @@ def check(document: Document, *, max_bytes: int, now: datetime | None = None) ->
     for index, tag in enumerate(document.tags):
         _text(f"tags/{index}", tag, MAX_NAME, least=1)
     _count("metadata", len(document.metadata), MAX_METADATA)
-    for key, value in document.metadata.items():
-        _metadata(key, value)
+    metadata = {key: _metadata(key, value) for key, value in document.metadata.items()}
     published = _date(document.published_at, now or datetime.now(UTC))
-    found = msgspec.structs.replace(document, tags=tuple(sorted({*document.tags})), published_at=published)
+    tags = tuple(sorted({*document.tags}))
+    found = msgspec.structs.replace(document, tags=tags, metadata=metadata, published_at=published)
     if (size := found.size()) > max_bytes:
         raise InvalidDocumentError(f"the document has {size:,} bytes", why=f"{max_bytes:,} is the most")
     return found
@@ -176,7 +178,7 @@ def _count(name: str, found: int, most: int) -> None:
         raise InvalidDocumentError(f"there are {found} {name}", why=f"{most} is the most", pointer=f"/{name}")
 
 
-def _metadata(key: str, value: Scalar) -> None:
+def _metadata(key: str, value: Scalar) -> Scalar:
     if not KEY.fullmatch(key):
         raise InvalidDocumentError(
             f"a metadata field is called {key[:80]!r}",
@@ -192,6 +194,9 @@ def _metadata(key: str, value: Scalar) -> None:
             remedy="Send it as text",
             pointer=f"/metadata/{key}",
         )
+    elif isinstance(value, float) and value.is_integer() and abs(value) <= SAFE_INTEGER:
+        return int(value)
+    return value
 
 
 def _date(value: datetime | None, now: datetime) -> datetime | None:

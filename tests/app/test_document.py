@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.document import CLOCK_SKEW, Document, check, decode, merged, pointer
+from app.document import CLOCK_SKEW, SAFE_INTEGER, Document, check, decode, merged, pointer
 from app.errors import InvalidDocumentError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,6 +67,23 @@ def test_a_patch_that_is_nested_without_end_is_refused() -> None:
         patch = {"metadata": patch}
     with pytest.raises(InvalidDocumentError, match="cannot be read"):
         merged(Document(title="a"), patch)
+
+
+@given(st.integers(-SAFE_INTEGER, SAFE_INTEGER))
+def test_a_whole_number_is_the_same_however_it_is_written(number: int) -> None:
+    whole, written = (
+        check(Document(title="a", metadata={"user_id": value}), max_bytes=1000, now=NOW)
+        for value in (number, float(number))
+    )
+    assert orjson.dumps(written.metadata) == orjson.dumps(whole.metadata)
+    assert written.digest() == whole.digest()
+
+
+@pytest.mark.parametrize("number", [4.2, -0.5, 2.0**53, 1e300])
+def test_a_number_that_is_not_whole_or_not_exact_stays_as_it_is(number: float) -> None:
+    found = check(Document(title="a", metadata={"n": number}), max_bytes=1000, now=NOW)
+    assert found.metadata == {"n": number}
+    assert isinstance(found.metadata["n"], float)
 
 
 def test_a_date_may_be_ahead_by_what_clocks_differ() -> None:
