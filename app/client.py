@@ -8,6 +8,11 @@
 
 What the API refuses is raised as `ProblemError`. What may work another time (429, 503, no answer) is tried again,
 at most three times, after what ``Retry-After`` says, or with full jitter.
+
+A write may be carried out although its answer is lost. One that does the same when it is sent twice is tried again. One
+that would then be refused for what it did itself (with a version, or a bulk request that creates, deletes or has
+versions) is tried again only if it was not carried out: it was answered 429, or no connection came about. Otherwise
+`UnansweredError`, or a `ProblemError` with `may_be_done`, says that it may have been: look before you send it again.
 """
 
 from __future__ import annotations
@@ -30,18 +35,20 @@ from app.http.documents import Accepted, BulkAnswer, Line, Versions
 from app.http.searches import MultiAnswer, MultiRequest, SearchAnswer, Suggestions
 from app.index.model import Filter, Hit
 from app.search.parse import SearchRequest
-from app.store.documents import Found
+from app.store.documents import Effect, Found
 from app.store.tasks import State, Task
 from app.tls import trusting
 
-__all__ = ["Client", "Document", "Line", "ProblemError", "SearchRequest", "State"]
+__all__ = ["Client", "Document", "Line", "ProblemError", "SearchRequest", "State", "UnansweredError"]
 
 ATTEMPTS: Final = 3
 FIRST_DELAY: Final = 0.2
 LAST_DELAY: Final = 10.0
 """Between attempts: a random time up to 0.2 s, 0.4 s, ...; never longer than 10 s."""
 
-_AGAIN: Final = frozenset({429, 503})
+_NOT_DONE: Final = frozenset({429})
+_AGAIN: Final = _NOT_DONE | {503}
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 _T = TypeVar("_T")
 
@@ -56,16 +63,21 @@ class ProblemError(Exception):
         remedy: What to do about it.
         pointer: Where in the request.
         correlation_id: Finds the log lines of the request.
+        may_be_done: Whether it may have been carried out all the same, by this attempt (from 500 on) or one before.
     """
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        self.status = status
+    def __init__(self, status: int, body: dict[str, Any], *, may_be_done: bool = False) -> None:
+        self.status, self.may_be_done = status, may_be_done
         self.code: str = body.get("code", "unknown")
         self.detail: str = body.get("detail", f"HTTP {status}")
         self.remedy: str = body.get("remedy", "")
         self.pointer: str = body.get("pointer", "")
         self.correlation_id: str = body.get("correlation_id", "")
         super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+class UnansweredError(httpx.TransportError):
+    """No answer came to a write that is not sent twice: it may have been carried out."""
 
 
 class Client:
@@ -155,8 +167,17 @@ class Client:
         return self._ask("PATCH", f"/v1/documents/{document_id}", Accepted, body=changes, version=version)
 
     def delete(self, document_id: UUID, *, version: int | None = None) -> Accepted:
-        """Deletes a document."""
-        return self._ask("DELETE", f"/v1/documents/{document_id}", Accepted, version=version)
+        """Deletes a document.
+
+        If an answer is lost and the next attempt finds no document, it is deleted: by the first one, whose version and
+        task nobody knows then (0 and None).
+        """
+        try:
+            return self._ask("DELETE", f"/v1/documents/{document_id}", Accepted, version=version)
+        except ProblemError as problem:
+            if problem.status == httpx.codes.NOT_FOUND and problem.may_be_done:
+                return Accepted(document_id, 0, Effect.DELETED, None)
+            raise
 
     def get(self, document_id: UUID) -> Found:
         """Reads a document."""
@@ -167,9 +188,16 @@ class Client:
         return self._ask("GET", f"/v1/documents/{document_id}/versions", Versions)
 
     def bulk(self, lines: Iterable[Line]) -> BulkAnswer:
-        """Writes many documents at once."""
-        body = b"\n".join(msgspec.json.encode(line) for line in lines)
-        return self._ask("POST", "/v1/documents/bulk", BulkAnswer, body=body, media="application/x-ndjson")
+        """Writes many documents at once.
+
+        Raises:
+            UnansweredError: No answer came, and a line would be refused for what it may have done: it creates a
+                document under an id, deletes one, or has a version.
+        """
+        every = [*lines]
+        body = b"\n".join(map(msgspec.json.encode, every))
+        media, twice = "application/x-ndjson", all(map(_does_the_same_twice, every))
+        return self._ask("POST", "/v1/documents/bulk", BulkAnswer, body=body, media=media, twice=twice)
 
     def task(self, task_id: UUID) -> Task:
         """Where a task is."""
@@ -219,23 +247,31 @@ class Client:
         params: dict[str, Any] | None = None,
         version: int | None = None,
         media: str = "application/json",
+        twice: bool = True,
     ) -> _T:
+        """Sends a request until it is answered; one that may not come ``twice`` only until it may have been taken."""
         content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         headers = {"content-type": media} if content is not None else {}
         if version is not None:
             headers["if-match"] = f'"{version}"'
-        # With a version a second attempt would find that the first one was carried out.
-        attempts = 1 if version is not None else ATTEMPTS
-        for attempt in range(attempts):
-            last = attempt == attempts - 1
+            twice = False
+        may_be_done = False
+        for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1
             try:
                 answer = self._http.request(method, path, content=content, headers=headers, params=params)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
+                sent = not isinstance(error, _NOT_SENT)
+                if sent and not twice:
+                    told = f"{method} {path} has no answer, and may have been carried out: {error}"
+                    raise UnansweredError(told) from error
                 if last:
                     raise
+                may_be_done |= sent
                 _pause(attempt, None)
                 continue
-            if answer.status_code in _AGAIN and not last:
+            may_be_done |= answer.is_server_error
+            if answer.status_code in (_AGAIN if twice else _NOT_DONE) and not last:
                 _pause(attempt, answer.headers.get("retry-after"))
                 continue
             break
@@ -245,7 +281,13 @@ class Client:
             problem = msgspec.json.decode(answer.content, type=dict[str, Any])
         except msgspec.DecodeError:
             problem = {}
-        raise ProblemError(answer.status_code, problem)
+        raise ProblemError(answer.status_code, problem, may_be_done=may_be_done)
+
+
+def _does_the_same_twice(line: Line) -> bool:
+    """Whether a line that is sent again finds what it did, and leaves it at that."""
+    creates = line.action == "create" and line.id is not None
+    return line.version is None and line.action != "delete" and not creates
 
 
 def _pause(attempt: int, retry_after: str | None) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 
-from app.client import Client, Document, Line, ProblemError, SearchRequest
+from app.client import Client, Document, Line, ProblemError, SearchRequest, UnansweredError
 from app.http.app import OPERATIONS
 
-ACCEPTED = {"document_id": str(uuid4()), "version": 1, "effect": "created", "task_id": None}
+ONE = uuid4()
+ACCEPTED = {"document_id": str(ONE), "version": 1, "effect": "created", "task_id": None}
 
 
 @pytest.fixture
@@ -69,10 +71,78 @@ def test_no_answer_at_all_is_raised_in_the_end(pauses: list[float]) -> None:
 
 def test_a_write_that_expects_a_version_is_sent_once(pauses: list[float]) -> None:
     answer, asked = answering((503, {}))
-    with client_of(answer) as client, pytest.raises(ProblemError):
+    with client_of(answer) as client, pytest.raises(ProblemError) as refused:
         client.put(uuid4(), Document(title="x"), version=3)
+    assert refused.value.may_be_done
     assert [one.headers["if-match"] for one in asked] == ['"3"']
     assert pauses == []
+
+
+DONE = {"task_id": None, "taken": 1, "failed": 0, "results": [{"line": 1, "status": 202}]}
+LOST = [httpx.ReadError("reset"), httpx.ReadTimeout("late"), httpx.RemoteProtocolError("closed"), httpx.WriteError("x")]
+
+#: Lines, and whether the request is sent again when it may have been carried out.
+BULKS = [
+    ([Line(document={"title": "x"})], True),
+    ([Line(id=ONE, document={"title": "x"}), Line(id=uuid4(), action="patch", document={})], True),
+    ([Line(action="create", document={"title": "x"})], True),
+    ([Line(action="create", id=ONE, document={"title": "x"})], False),
+    ([Line(action="delete", id=ONE)], False),
+    ([Line(id=ONE, document={"title": "x"}, version=3)], False),
+    ([Line(document={"title": "x"}), Line(id=ONE, action="patch", document={}, version=3)], False),
+]
+
+
+@pytest.mark.parametrize(("lines", "again"), BULKS)
+@pytest.mark.parametrize("lost", LOST, ids=lambda lost: type(lost).__name__)
+def test_a_bulk_request_whose_answer_is_lost_is_sent_again_only_if_it_does_the_same(
+    lost: Exception, lines: list[Line], again: bool, pauses: list[float]
+) -> None:
+    answer, asked = answering(lost, (202, DONE))
+    with client_of(answer) as client:
+        if again:
+            assert client.bulk(iter(lines)).taken == 1
+        else:
+            with pytest.raises(UnansweredError, match="POST /v1/documents/bulk has no answer, and may have been"):
+                client.bulk(iter(lines))
+    assert [one.content for one in asked] == [b"\n".join(map(msgspec.json.encode, lines))] * (2 if again else 1)
+    assert len(pauses) == again
+
+
+@pytest.mark.parametrize("before", [httpx.ConnectError("no"), httpx.ConnectTimeout("late"), (429, {})])
+def test_what_was_certainly_not_carried_out_is_sent_again(before: Any, pauses: list[float]) -> None:
+    answer, asked = answering(before, (202, DONE), before, (202, ACCEPTED))
+    with client_of(answer) as client:
+        assert client.bulk([Line(action="delete", id=ONE)]).taken == 1
+        assert client.put(ONE, Document(title="x"), version=3).version == 1
+    assert (len(asked), len(pauses)) == (4, 2)
+
+
+@pytest.mark.parametrize("lost", [*LOST, (503, {"code": "unavailable"})])
+def test_a_deletion_whose_answer_was_lost_is_done_if_there_is_no_document(lost: Any, pauses: list[float]) -> None:
+    answer, asked = answering(lost, (404, {"code": "not-found"}))
+    with client_of(answer) as client:
+        done = client.delete(ONE)
+        assert client.wait(done.task_id) is None
+    assert (done.document_id, done.version, done.effect, len(asked)) == (ONE, 0, "deleted", 2)
+
+
+@pytest.mark.parametrize("before", [httpx.ConnectError("no"), (429, {})])
+def test_a_deletion_of_what_was_never_there_is_refused(before: Any, pauses: list[float]) -> None:
+    missing = (404, {"code": "not-found"})
+    answer, asked = answering(missing, before, missing)
+    with client_of(answer) as client:
+        for _ in range(2):
+            with pytest.raises(ProblemError, match="not-found") as refused:
+                client.delete(ONE)
+            assert not refused.value.may_be_done
+    assert len(asked) == 3
+
+
+def test_a_task_that_is_not_there_is_not_canceled_by_an_answer_that_was_lost(pauses: list[float]) -> None:
+    answer, _ = answering(LOST[0], (404, {"code": "not-found"}))
+    with client_of(answer) as client, pytest.raises(ProblemError, match="not-found"):
+        client.cancel(uuid4())
 
 
 def test_what_was_refused_is_not_tried_again() -> None:
