@@ -203,6 +203,8 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # By default it believes what loopback forwards; who is believed here, a setting says (`app.http.app`).
+                proxy_headers=False,
                 timeout_graceful_shutdown=int(service.settings.drain_seconds),
                 timeout_keep_alive=75,
             )

@@ -111,7 +111,8 @@ class _Routes:
 
     def _origin(self, request: Request) -> Origin:
         address = request.client.host if request.client else ""
-        forwarded = request.headers.get("x-forwarded-for", "")
+        # Lines of one name are one list (RFC 9110, section 5.3): what was put last may stand in a line of its own.
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
         if forwarded and self._service.settings.trust_forwarded:
             # The load balancer puts what it saw last; all before it is what the caller claims.
             address = forwarded.rpartition(",")[2].strip()[:64]
