@@ -21,6 +21,7 @@ from app.index.placement import GIB, Tier
 from app.observe import configure_logs
 from app.settings import Settings, load
 from app.store.schema import migrate as migrate_schema
+from app.store.tenants import MAX_PER_MINUTE
 
 EPILOG: Final = """Exit codes: 0 well; 1 it could not be done; 2 wrong settings or command line; 3 the index differs
 from the database, or the audit trail is not whole; 130 interrupted. Every option of the service is an environment
@@ -28,6 +29,9 @@ variable: docs/api.md lists them."""
 
 SAMPLE: Final = "sample"
 """The tenant that the sample is loaded for."""
+
+MAX_DAYS: Final = 36_500
+"""The longest that a key is made for, days: a hundred years are within the calendar of Python."""
 
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -178,8 +182,8 @@ _tenant = click.option("--tenant", required=True, help="Name of the tenant.")
     help="May be repeated.",
 )
 @click.option("--name", default="", help="What it is for.")
-@click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute.")
-@click.option("--days", type=click.IntRange(1), help="Days until it expires; by default never.")
+@click.option("--rate-limit", type=click.IntRange(1, MAX_PER_MINUTE), help="Requests per minute.")
+@click.option("--days", type=click.IntRange(1, MAX_DAYS), help="Days until it expires; by default never.")
 @examples(
     "docsearch-api keys create --tenant acme --new-tenant --scope read --scope write",
     "docsearch-api keys create --tenant acme --scope read --days 30 --rate-limit 600 --name website",
@@ -260,7 +264,9 @@ def retain_documents(tenant: str, years: int) -> None:
 
 @tenants.command("limit")
 @_tenant
-@click.option("--per-minute", type=click.IntRange(1, 2**31 - 1), help="Requests per minute; without it the service's.")
+@click.option(
+    "--per-minute", type=click.IntRange(1, MAX_PER_MINUTE), help="Requests per minute; without it the service's."
+)
 @examples("docsearch-api tenants limit --tenant acme --per-minute 6000", "docsearch-api tenants limit --tenant acme")
 def limit_tenant(tenant: str, per_minute: int | None) -> None:
     """Set how much a tenant may ask, all its keys and users together."""

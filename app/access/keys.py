@@ -21,6 +21,7 @@ from msgspec import Struct
 from app.access.memory import Memory
 from app.errors import ApiError, InvalidRequestError, NotFoundError, UnauthenticatedError
 from app.keyring import Keyring
+from app.store import tenants
 from app.store.database import Connection, Database
 from app.tenancy import Right, Scope, internal
 
@@ -186,14 +187,14 @@ class Keys:
             expires_at: From when on it opens nothing.
 
         Raises:
-            InvalidRequestError: It could do nothing, or never.
+            InvalidRequestError: It could do nothing, or never, or a part of it cannot be kept.
         """
         check_scopes(scopes)
-        if rate_limit is not None and rate_limit < 1:
-            raise InvalidRequestError(f"rate_limit is {rate_limit}", why="such a key could never be used")
-        if expires_at is not None and (expires_at.tzinfo is None or expires_at <= datetime.now(UTC)):
+        tenants.check_limit("rate_limit", rate_limit)
+        if expires_at is not None and not _is_ahead(expires_at):
             raise InvalidRequestError(
-                f"expires_at is {expires_at.isoformat()}", why="it must be in the future, with a time zone"
+                f"expires_at is {expires_at.isoformat()}",
+                why="it must be in the future, before the year 10000 in UTC, with a time zone",
             )
         if len(name) > 200 or "\0" in name:
             raise InvalidRequestError("the name is too long or holds U+0000", why="it has 200 characters at most")
@@ -213,6 +214,14 @@ class Keys:
             expires_at,
         )
         return key, _key(row)
+
+
+def _is_ahead(when: datetime) -> bool:
+    """Whether a time is one that comes, with a time zone, and within UTC's calendar."""
+    try:
+        return when.tzinfo is not None and when.astimezone(UTC) > datetime.now(UTC)
+    except OverflowError:
+        return False
 
 
 def _refused() -> UnauthenticatedError:

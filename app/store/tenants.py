@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from msgspec import Struct
@@ -13,6 +14,9 @@ from app.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.store.database import Connection
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+MAX_PER_MINUTE: Final = 2**31 - 1
+"""The highest limit that a column of PostgreSQL's ``integer`` holds, requests per minute."""
 
 
 class Standing(Struct, frozen=True):
@@ -89,11 +93,24 @@ async def limit(connection: Connection, tenant_id: UUID, per_minute: int | None)
     """Sets a tenant's limit, requests per minute; None for the service's.
 
     Raises:
-        InvalidRequestError: It could never ask.
+        InvalidRequestError: It could never ask, or the limit is none that can be kept.
     """
-    if per_minute is not None and not 1 <= per_minute < 2**31:
-        raise InvalidRequestError(f"the limit is {per_minute} requests per minute", why="1 is the least")
+    check_limit("the limit", per_minute)
     await connection.execute("UPDATE tenants SET per_minute = $2 WHERE tenant_id = $1", tenant_id, per_minute)
+
+
+def check_limit(name: str, per_minute: int | None) -> None:
+    """Checks a limit, requests per minute.
+
+    Args:
+        name: What the caller calls it.
+        per_minute: The limit; None for the service's.
+
+    Raises:
+        InvalidRequestError: Nothing could ever be asked, or PostgreSQL cannot hold it.
+    """
+    if per_minute is not None and not 1 <= per_minute <= MAX_PER_MINUTE:
+        raise InvalidRequestError(f"{name} is {per_minute} requests per minute", why=f"it is 1 to {MAX_PER_MINUTE:,}")
 
 
 async def retain(connection: Connection, tenant_id: UUID, years: int) -> None:

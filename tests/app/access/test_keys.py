@@ -1,17 +1,21 @@
 """API keys and tenant tokens while what they are hashed and signed with changes."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import jwt
 import pytest
+from click.testing import CliRunner
 
 from app.access.keys import Keys, digest_of
 from app.access.tokens import Tokens
-from app.errors import UnauthenticatedError
+from app.cli import cli
+from app.errors import InvalidRequestError, UnauthenticatedError
 from app.index.model import Term
 from app.keyring import SETTLE_SECONDS, Keyring
+from app.store import tenants
 from app.store.database import connect
 from app.store.embedded import SUPERUSER
 from app.tenancy import Right, Scope
@@ -34,6 +38,37 @@ async def made(world: World, keys: Keys) -> tuple[str, Any]:
 async def kept(world: World) -> str:
     ((found,),) = await world.admin("SELECT key_hash FROM api_keys")
     return str(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"rate_limit": 0}, "rate_limit is 0 requests per minute: it is 1 to 2,147,483,647"),
+        ({"rate_limit": 2**31}, "rate_limit is 2147483648 requests per minute: it is 1 to 2,147,483,647"),
+        ({"rate_limit": 10**30}, "it is 1 to 2,147,483,647"),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "must be in the future"),
+        ({"expires_at": datetime.fromisoformat("2999-01-01T00:00:00")}, "with a time zone"),
+        ({"expires_at": datetime.fromisoformat("9999-12-31T23:59:59-12:00")}, "before the year 10000 in UTC"),
+    ],
+)
+async def test_a_key_that_cannot_be_kept_is_refused_before_anything_is_written(wrong: Any, told: str) -> None:
+    nothing: Any = None
+    with pytest.raises(InvalidRequestError, match=re.escape(told)):
+        await Keys(nothing, Keyring([FIRST])).create(nothing, uuid4(), scopes=["read"], **wrong)
+
+
+@pytest.mark.parametrize("per_minute", [0, -1, 2**31])
+async def test_a_limit_that_cannot_be_kept_is_refused(per_minute: int) -> None:
+    nothing: Any = None
+    with pytest.raises(InvalidRequestError, match=re.escape("it is 1 to 2,147,483,647")):
+        await tenants.limit(nothing, uuid4(), per_minute)
+
+
+@pytest.mark.parametrize("option", [("--rate-limit", str(2**31)), ("--rate-limit", "0"), ("--days", str(10**9))])
+def test_the_command_refuses_a_key_that_cannot_be_kept(option: tuple[str, str]) -> None:
+    done = CliRunner().invoke(cli, ["keys", "create", "--tenant", "acme", "--scope", "read", *option])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option[0]}': {option[1]} is not in the range 1<=x<=" in done.output
 
 
 @pytest.mark.services
