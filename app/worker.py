@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from app.errors import DeadlineExceededError, UnavailableError
+from app.errors import DeadlineExceededError, OverloadedError, UnavailableError
 from app.housekeeping import Housekeeping
 from app.index.model import Index, Outcome, Write, Written
 from app.queue.model import Claim, Delivery, Queue
 from app.resilience.deadline import pause, surviving
 from app.search.model import Cache
-from app.store import documents, tasks
+from app.store import documents, outbox, tasks
 from app.store.database import Database
 from app.tenancy import internal
 from app.trace import Attributes, tracing
@@ -26,6 +26,10 @@ ACTOR: Final = "worker"
 
 LOOK_SECONDS: Final = 5.0
 """How long to wait for work before looking again, s."""
+
+PART_BYTES: Final = 4 * 2**20
+"""Documents that are read and written at once, bytes: with its actions a bulk request of OpenSearch
+(`app.index.opensearch.MAX_BULK_BYTES`), and for PostgreSQL's full text a part of what a statement has time for."""
 
 PAUSE_SECONDS: Final = 1.0
 """How long to wait after a dependency failed, s."""
@@ -106,13 +110,15 @@ class Worker:
             with tracing.batch("index", (claim.trace for claim in batch.claims), about):
                 async with self._database.write(internal(batch.tenant_id, ACTOR)) as connection:
                     await tasks.start(connection, batch.tenant_id, batch.claims)
-                await self._index(delivery)
+                    # What comes a second time finds its rows gone, and is not indexed again.
+                    waiting = await outbox.waiting(connection, batch.tenant_id, batch.claims)
+                for part in _parts(waiting):
+                    await self._index(delivery, part)
         await self._cache.advance(batch.tenant_id)
         return len(batch.claims)
 
-    async def _index(self, delivery: Delivery) -> None:
-        batch = delivery.batch
-        writes = await self._read(batch.tenant_id, batch.claims)
+    async def _index(self, delivery: Delivery, claims: Sequence[Claim]) -> None:
+        writes = await self._read(delivery.batch.tenant_id, claims)
         worst: dict[UUID, tuple[Outcome, str]] = {}
         down: list[str] = []
         # All of them to their end, whatever becomes of one: what is written is harmless, what is half-way is not.
@@ -120,7 +126,7 @@ class Worker:
             *(_write(index, [*writes.values()]) for index in self._indexes), return_exceptions=True
         )
         for index, end in zip(self._indexes, ends, strict=True):
-            if isinstance(end, (UnavailableError, DeadlineExceededError)):
+            if isinstance(end, (UnavailableError, OverloadedError, DeadlineExceededError)):
                 # The others got it all the same: one of them stands in for this one.
                 log.warning("index_down", index=index.level, reason=end.detail)
                 down.append(f"{index.level}: {end.detail}")
@@ -132,10 +138,10 @@ class Worker:
                 if document_id not in worst or _SEVERITY[written.outcome] > _SEVERITY[worst[document_id][0]]:
                     worst[document_id] = written.outcome, written.reason
         if down:
-            await delivery.again(batch.claims, "; ".join(down), counted=False)
+            await delivery.again(claims, "; ".join(down), counted=False)
             return
         done, by_reason = [], dict[tuple[Outcome, str], list[Claim]]()
-        for claim in batch.claims:
+        for claim in claims:
             outcome, reason = worst[claim.document_id]
             if outcome in (Outcome.APPLIED, Outcome.STALE):
                 done.append(claim)
@@ -143,9 +149,9 @@ class Worker:
                 by_reason.setdefault((outcome, reason), []).append(claim)
         if done:
             await delivery.done(done, {claim.document_id: writes[claim.document_id].version for claim in done})
-        for (outcome, reason), claims in by_reason.items():
-            log.warning("documents_not_indexed", outcome=outcome, reason=reason, documents=len(claims))
-            await (delivery.dead if outcome is Outcome.REFUSED else delivery.again)(claims, reason)
+        for (outcome, reason), failed in by_reason.items():
+            log.warning("documents_not_indexed", outcome=outcome, reason=reason, documents=len(failed))
+            await (delivery.dead if outcome is Outcome.REFUSED else delivery.again)(failed, reason)
 
     async def _read(self, tenant_id: UUID, claims: Sequence[Claim]) -> dict[UUID, Write]:
         """What the documents of claims are by now: what is not there any more is taken out."""
@@ -164,6 +170,20 @@ class Worker:
                 entry=there.entry() if there else None,
             )
         return writes
+
+
+def _parts(waiting: Sequence[tuple[Claim, int]]) -> Iterator[list[Claim]]:
+    """Claims in parts of `PART_BYTES` at most; a document that is larger is a part by itself."""
+    part: list[Claim] = []
+    filled = 0
+    for claim, size in waiting:
+        if part and filled + size > PART_BYTES:
+            yield part
+            part, filled = [], 0
+        part.append(claim)
+        filled += size
+    if part:
+        yield part
 
 
 async def _write(index: Index, writes: Sequence[Write]) -> Sequence[Written]:

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from app.errors import DeadlineExceededError
 from app.index.full_text_query import Plan, plan_search
 from app.index.model import (
     Bucket,
@@ -184,14 +185,19 @@ class FullText:
         try:
             async with self._writer.write(internal(tenant_id, _ACTOR)) as connection:
                 applied = await _upsert(connection, tenant_id, writes, slack)
+        except DeadlineExceededError:
+            if len(writes) == 1:
+                raise  # no document takes so long: it is PostgreSQL that has too much to do
         except _REFUSED as error:
             if len(writes) == 1:
                 return [Written(writes[0], Outcome.REFUSED, str(error))]
-            # One of them is at fault: halves, until it stands alone and the others are in.
-            half = len(writes) // 2
-            first = await self._write(tenant_id, writes[:half], slack)
-            return [*first, *await self._write(tenant_id, writes[half:], slack)]
-        return [Written(write, Outcome.APPLIED if write.document_id in applied else Outcome.STALE) for write in writes]
+        else:
+            done = (Outcome.APPLIED if write.document_id in applied else Outcome.STALE for write in writes)
+            return [Written(write, outcome) for write, outcome in zip(writes, done, strict=True)]
+        # One of them is at fault, or all are too much at once: halves, until it stands alone and the others are in.
+        half = len(writes) // 2
+        first = await self._write(tenant_id, writes[:half], slack)
+        return [*first, *await self._write(tenant_id, writes[half:], slack)]
 
     async def delete_tenant(self, tenant_id: UUID) -> int:
         """Takes everything of a tenant out."""

@@ -67,6 +67,20 @@ async def enqueue(connection: Connection, tenant_id: UUID, written: Sequence[New
     )
 
 
+async def waiting(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]) -> list[tuple[Claim, int]]:
+    """Those of some claims whose rows are there, each with the size of its document, bytes; the others are done."""
+    rows = await connection.fetch(
+        """
+        SELECT outbox_id, coalesce(size_bytes, 0) AS size FROM outbox LEFT JOIN documents USING (tenant_id, document_id)
+        WHERE tenant_id = $1 AND outbox_id = ANY($2)
+        """,
+        tenant_id,
+        [claim.outbox_id for claim in claims],
+    )
+    sizes = {row["outbox_id"]: row["size"] for row in rows}
+    return [(claim, sizes[claim.outbox_id]) for claim in claims if claim.outbox_id in sizes]
+
+
 async def settle(connection: Connection, claims: Sequence[Claim], versions: dict[UUID, int]) -> None:
     """Documents are in the index: their rows go, their tasks count them, their status says so.
 

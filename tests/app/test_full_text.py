@@ -1,11 +1,13 @@
 """What PostgreSQL's full text finds, and what it never does."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 
 from app.document import Document
 from app.errors import InvalidQueryError
+from app.index import full_text
 from app.index.model import (
     Clause,
     Everything,
@@ -17,11 +19,14 @@ from app.index.model import (
     Range,
     Result,
     Term,
+    Write,
 )
+from app.settings import Settings
+from app.store.database import Connection
 from app.store.documents import Operation
 from app.tenancy import Scope
 from tests.app.library import LIBRARY
-from tests.app.world import World
+from tests.app.world import World, world_of
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
 
@@ -107,3 +112,29 @@ async def test_words_are_looked_up_in_the_index_below_row_level_security(world: 
             "EXPLAIN SELECT word FROM vocabulary WHERE tenant_id = current_tenant() AND word ^@ 'bre'"
         )
     assert any("Index Cond" in row[0] and "word" in row[0] for row in plan), [row[0] for row in plan]
+
+
+async def test_what_is_too_much_for_one_statement_is_written_in_parts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upsert, seconds = full_text._upsert, 0.05
+
+    async def slow(connection: Connection, tenant_id: UUID, writes: Sequence[Write], slack: int) -> set[UUID]:
+        """As documents are that have very many words."""
+        await connection.execute("SELECT pg_sleep($1)", seconds * len(writes))
+        return await upsert(connection, tenant_id, writes, slack)
+
+    monkeypatch.setattr(full_text, "_upsert", slow)
+    async with world_of(settings.model_copy(update={"statement_seconds": 1.0})) as world:
+        scope = await world.tenant("a")
+        many = [Document(title=f"Number {number}", content="word " * 20_000) for number in range(48)]
+        await world.write(scope, *(Operation(kind="create", document=one) for one in many))
+        await world.index_all()
+        assert await world.admin("SELECT last_error FROM outbox") == []
+        assert (await world.index.search(scope.query(Query(clause=Match("word"))))).total == 48
+        # What takes too long even by itself is no document's fault: an outage, which is waited for.
+        seconds = 5.0
+        await world.put(scope, Document(title="Alone"))
+        await world.index_all()
+        (row,) = await world.admin("SELECT attempts, last_error FROM outbox")
+        assert (row["attempts"], "took longer than 1 s" in row["last_error"]) == (0, True)

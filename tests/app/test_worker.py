@@ -1,16 +1,18 @@
-"""A worker ends when it is told to, whatever it waits for."""
+"""A worker ends when it is told to, whatever it waits for, and takes no more at once than it can hold."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.queue.model import Claim
 from app.search.model import NoCache
-from app.worker import Worker
-
-pytestmark = pytest.mark.anyio
+from app.worker import PART_BYTES, Worker, _parts
 
 
 class Idle:
@@ -32,6 +34,7 @@ class Idle:
             self.left += 1
 
 
+@pytest.mark.anyio
 async def test_a_worker_that_waits_for_work_stops_at_once() -> None:
     queue = Idle()
     worker = Worker(cast("Any", None), cast("Any", queue), (), NoCache(), batches=3)
@@ -42,3 +45,13 @@ async def test_a_worker_that_waits_for_work_stops_at_once() -> None:
     async with asyncio.timeout(60):
         await run
     assert queue.left == 3
+
+
+@given(st.lists(st.integers(0, PART_BYTES + 1) | st.integers(0, 2**20)))
+def test_parts_hold_everything_in_its_order_and_are_as_large_as_they_may_be(sizes: list[int]) -> None:
+    size_of = dict(enumerate(sizes))
+    parts = [[cast("int", one) for one in part] for part in _parts(cast("list[tuple[Claim, int]]", size_of.items()))]
+    assert [one for part in parts for one in part] == [*size_of]
+    assert all(len(part) == 1 or sum(size_of[one] for one in part) <= PART_BYTES for part in parts)
+    for part, following in pairwise(parts):
+        assert sum(size_of[one] for one in part) + size_of[following[0]] > PART_BYTES
