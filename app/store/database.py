@@ -56,6 +56,10 @@ _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.Inval
 REPLICA_SECONDS: Final = 1.0
 """A replica that has begun no transaction after so long is left alone, s: the primary can answer in that request."""
 
+SILENCE_SECONDS: Final = 5.0
+"""PostgreSQL ends a statement that takes too long itself. If it has not even done that so much later, s, its host is
+gone, and nobody has closed the connection."""
+
 AWAY_SECONDS: Final = 10.0
 """For so long, s."""
 
@@ -265,10 +269,14 @@ class Database:
                 raise
             try:
                 yield connection
+            except _GONE:
+                raise  # and its transaction ends with the connection
             except BaseException:
                 # What went wrong first is what matters: a broken connection has rolled back already.
-                with suppress(*_GONE):
-                    await connection.execute("ROLLBACK")
+                try:
+                    await connection.execute("ROLLBACK", timeout=SILENCE_SECONDS)
+                except _GONE:
+                    _end(connection)
                 raise
             await connection.execute("COMMIT")
         except asyncpg.QueryCanceledError as error:
@@ -279,8 +287,10 @@ class Database:
             raise UnavailableError("PostgreSQL has undone the transaction", why="deadlock", retry_after=1) from error
         except _GONE as error:
             # It may be in the middle of something, and no pool may give it to anybody else.
-            with suppress(asyncpg.InterfaceError):
-                connection.terminate()
+            _end(connection)
+            if isinstance(error, TimeoutError):
+                # Its neighbours lead to the same host: they are closed instead of being waited for one by one.
+                await pool.expire_connections()
             raise UnavailableError("PostgreSQL does not answer", why=_reason(error), retry_after=1) from error
         finally:
             await pool.release(connection)
@@ -358,6 +368,7 @@ async def _pool(settings: Settings, host: str, user: str, login: DatabaseLogin, 
         max_size=settings.pool_max,
         max_inactive_connection_lifetime=settings.idle_seconds,
         timeout=settings.connect_seconds,
+        command_timeout=settings.statement_seconds + SILENCE_SECONDS,
         init=_prepare,
         # Transactions leave nothing behind (``SET LOCAL`` alone): a round trip that resets is saved.
         reset=_nothing_left,
@@ -392,10 +403,21 @@ def _tls(settings: Settings) -> ssl.SSLContext | Literal["require"] | bool:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
-        )
+    try:
+        for name in ("json", "jsonb"):
+            await connection.set_type_codec(
+                name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+            )
+    except BaseException:
+        # The pool would ask it to close, and wait: whoever does not answer to this does not answer to that.
+        connection.terminate()
+        raise
+
+
+def _end(connection: Connection) -> None:
+    """Closes a connection at once, whatever it is in the middle of; one that was closed already stays so."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _nothing_left(connection: Connection) -> None:
