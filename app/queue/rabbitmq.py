@@ -2,7 +2,8 @@
 
     outbox --relay, confirmed--> docsearch.index --prefetch 20--> worker --> index, and the rows go
                                        |
-                             delivered 10 times in vain --> docsearch.index.dead --> dead letters with a reason
+                             delivered 10 times in vain --> docsearch.index.dead --> again, each document by itself,
+                                                                                     or a dead letter with a reason
 
 What is in PostgreSQL decides: a message that was lost is published again once its rows have waited for too long, and
 one that comes twice finds its rows gone. So the broker may be killed, emptied or replaced at any moment.
@@ -11,8 +12,8 @@ one that comes twice finds its rows gone. So the broker may be killed, emptied o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -159,7 +160,7 @@ class RabbitQueue:
                 self._taken.put_nowait(message)
 
     async def bury_dead(self) -> int:
-        """Makes dead letters of what was delivered too often, and says how many messages that were."""
+        """Takes what was delivered too often apart, or makes it a dead letter, and says how many messages that were."""
         await self._ensure()
         assert self._dead is not None
         count = 0
@@ -170,15 +171,21 @@ class RabbitQueue:
                 return count
             try:
                 with suppress(msgspec.DecodeError):
-                    batch = _DECODER.decode(message.body)
-                    reason = f"delivered {DELIVERY_LIMIT} times without an answer: whoever takes it ends"
-                    await _Delivery(batch, self._database, 1).dead(batch.claims, reason)
+                    await self._bury(_DECODER.decode(message.body))
             except BaseException:
                 # Not held until the connection ends: the next round finds it.
                 await self._answer(message.nack(requeue=True))
                 raise
             await self._answer(message.ack())
             count += 1
+
+    async def _bury(self, batch: Batch) -> None:
+        """Makes a dead letter of a document. Of several only one is at fault: each is published again by itself."""
+        if len(batch.claims) > 1:
+            await self.publish([Batch(batch.tenant_id, (claim,)) for claim in batch.claims])
+            return
+        reason = f"delivered {DELIVERY_LIMIT} times without an answer: whoever takes it ends"
+        await _Delivery(batch, self._database, 1).dead(batch.claims, reason)
 
     def wake(self) -> None:
         """Nothing: the relay looks by itself, and the broker delivers."""
@@ -278,7 +285,7 @@ class RabbitQueue:
 
     async def _answer(self, answer: Any) -> None:
         """Sends an answer. One that does not arrive costs a delivery more, and nothing else."""
-        with suppress(*_GONE, TimeoutError):
+        with suppress(*_GONE, TimeoutError), _uncanceled():
             async with asyncio.timeout(CONNECT_SECONDS):
                 await answer
 
@@ -287,7 +294,8 @@ class RabbitQueue:
         with self._breaker.guard():
             try:
                 async with deadline.limit("RabbitMQ", CONFIRM_SECONDS + CONNECT_SECONDS):
-                    yield
+                    with _uncanceled():
+                        yield
             except (*_GONE, TimeoutError) as error:
                 await self._drop()
                 raise UnavailableError("RabbitMQ does not answer", why=type(error).__name__, retry_after=1) from error
@@ -297,8 +305,23 @@ class RabbitQueue:
                 raise
 
 
+@contextmanager
+def _uncanceled() -> Iterator[None]:
+    """Goes around calls of aiormq, which cancels those that wait when somebody else closes the connection.
+
+    Nobody has canceled the task, which would end without a word.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionAbortedError("closed while somebody waited for an answer") from error
+
+
 async def _close(connection: AbstractConnection) -> None:
-    with suppress(*_GONE, TimeoutError):
+    with suppress(*_GONE, TimeoutError), _uncanceled():
         async with asyncio.timeout(2):
             await connection.close()
 

@@ -1,10 +1,10 @@
 """Batches travel by RabbitMQ; whatever it loses, repeats or refuses, the outbox decides."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aio_pika
 import msgspec
@@ -12,8 +12,8 @@ import pytest
 
 from app.document import Document
 from app.errors import UnavailableError
-from app.index.model import Match, Query
-from app.queue.model import Batch
+from app.index.model import Match, Query, Write, Written
+from app.queue.model import Batch, Claim
 from app.queue.rabbitmq import DELIVERY_LIMIT, RabbitQueue, Relay
 from app.resilience.breaker import Breaker
 from app.search.model import NoCache
@@ -125,7 +125,16 @@ async def test_a_worker_brings_it_into_the_index_and_ends_the_task(line: Line) -
     assert (task.state, task.done, task.failed) == (State.SUCCEEDED, 10, 0)
 
 
-async def test_a_batch_that_comes_twice_counts_once(line: Line) -> None:
+async def test_a_batch_that_comes_twice_is_indexed_and_counted_once(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed, write = list[Write](), line.world.index.write
+
+    async def noted(batch: Sequence[Write]) -> Sequence[Written]:
+        indexed.extend(batch)
+        return await write(batch)
+
+    monkeypatch.setattr(line.world.index, "write", noted)
     scope = await line.world.tenant("a")
     await line.write(scope, 4)
     await line.relay.step()
@@ -134,7 +143,7 @@ async def test_a_batch_that_comes_twice_counts_once(line: Line) -> None:
     assert await line.work() == 8
     async with line.world.app.read(scope) as connection:
         (task,) = await tasks.page(connection, scope.tenant_id, state=None, size=10)
-    assert (task.done, await line.found(scope)) == (4, 4)
+    assert (task.done, await line.found(scope), len(indexed)) == (4, 4, 4)
 
 
 async def test_what_the_broker_lost_is_published_again(world: World, rabbitmq: RabbitMQ) -> None:
@@ -166,7 +175,7 @@ async def test_an_interrupted_batch_comes_again(line: Line) -> None:
 
 async def test_what_kills_every_worker_is_a_dead_letter_with_a_reason(line: Line) -> None:
     scope = await line.world.tenant("a")
-    await line.write(scope, 2)
+    await line.write(scope, 1)
     await line.relay.step()
     taken = 0
     for _ in range(DELIVERY_LIMIT + 5):
@@ -179,8 +188,35 @@ async def test_what_kills_every_worker_is_a_dead_letter_with_a_reason(line: Line
     assert await line.queue.bury_dead() == 1
     assert await line.outbox() == 0
     letters = await line.world.admin("SELECT reason FROM dead_letters")
-    assert len(letters) == 2
+    assert len(letters) == 1
     assert "delivered 10 times" in letters[0]["reason"]
+
+
+async def test_of_a_batch_that_kills_every_worker_only_the_one_document_that_does_it_is_given_up(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope, start = await line.world.tenant("a"), tasks.start
+    await line.write(scope, 4)
+    culprit = (await line.world.admin("SELECT max(outbox_id) AS id FROM outbox"))[0]["id"]
+
+    async def dies(connection: Any, tenant_id: UUID, claims: Sequence[Claim]) -> None:
+        if culprit in {claim.outbox_id for claim in claims}:
+            raise ZeroDivisionError
+        await start(connection, tenant_id, claims)
+
+    monkeypatch.setattr("app.worker.tasks.start", dies)
+    assert await line.relay.step() == 4
+    for _ in range(2 * (DELIVERY_LIMIT + 5)):
+        await line.queue.wait(0.5)
+        with suppress(ZeroDivisionError):
+            await line.worker.step()
+        await line.queue.bury_dead()
+        if not await line.outbox():
+            break
+    assert await line.found(scope) == 3
+    (letter,) = await line.world.admin("SELECT outbox_id, reason FROM dead_letters")
+    assert letter["outbox_id"] == culprit
+    assert "delivered 10 times" in letter["reason"]
 
 
 async def test_a_message_that_is_no_batch_is_set_aside(line: Line) -> None:
@@ -218,7 +254,7 @@ async def test_an_outage_of_something_else_costs_no_delivery(line: Line) -> None
     scope = await line.world.tenant("a")
     await line.write(scope, 2)
 
-    async def down(_: object) -> None:
+    async def down(*_: object) -> None:
         raise UnavailableError("the engine does not answer")
 
     for _ in range(DELIVERY_LIMIT + 3):
@@ -279,7 +315,7 @@ async def test_what_was_in_hand_as_the_database_and_the_connection_went_is_done_
 
 async def test_what_was_delivered_too_often_stays_while_the_database_is_away(line: Line) -> None:
     scope = await line.world.tenant("a")
-    await line.write(scope, 2)
+    await line.write(scope, 1)
     await line.relay.step()
     for _ in range(DELIVERY_LIMIT + 1):
         await line.queue.wait(0.5)
@@ -291,7 +327,7 @@ async def test_what_was_delivered_too_often_stays_while_the_database_is_away(lin
         with pytest.raises(UnavailableError):
             await line.queue.bury_dead()
     assert await line.queue.bury_dead() == 1
-    assert len(await line.world.admin("SELECT reason FROM dead_letters")) == 2
+    assert len(await line.world.admin("SELECT reason FROM dead_letters")) == 1
 
 
 async def _refused(*_: object, **__: object) -> None:
@@ -328,6 +364,43 @@ async def test_nobody_there_is_unavailable(world: World) -> None:
     assert not (await queue.health()).ok
     await queue.wait(0.05)
     await queue.close()
+
+
+async def canceled(**_: object) -> None:
+    """What aiormq throws into a call when another task closes the connection."""
+    raise asyncio.CancelledError
+
+
+async def test_a_call_that_the_client_cancels_by_itself_is_an_outage_and_ends_no_task(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aio_pika.connect", canceled)
+    queue = RabbitQueue(load(broker_host="127.0.0.1", broker_tls=False), world.work)
+    with pytest.raises(UnavailableError, match="RabbitMQ does not answer"):
+        await queue.publish([Batch(uuid4(), ())])
+    await queue._answer(canceled())
+    relay = asyncio.create_task(Relay(world.work, queue).run())
+    await asyncio.sleep(0.2)
+    assert not relay.done(), "it goes on"
+    relay.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await relay
+
+
+async def test_a_task_that_is_canceled_in_a_call_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    connecting = asyncio.Event()
+
+    async def hangs(**_: object) -> None:
+        connecting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("aio_pika.connect", hangs)
+    queue = RabbitQueue(load(broker_host="127.0.0.1", broker_tls=False), world.work)
+    publishing = asyncio.create_task(queue.publish([Batch(uuid4(), ())]))
+    await connecting.wait()
+    publishing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
 
 
 async def test_a_relay_and_a_worker_run_until_they_are_told_to_stop(line: Line) -> None:
