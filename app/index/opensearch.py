@@ -504,10 +504,13 @@ def _written(write: Write, item: Mapping[str, Any]) -> Written:
     reason = f"{item['error']['type']}: {item['error']['reason']}"[:500]
     if status == 409:
         return Written(write, Outcome.STALE)
+    if status in (429, 503) or item["error"]["type"] == "cluster_block_exception":
+        # It has as much to do as it can, lacks a shard, or is full: no attempt of the document's.
+        raise UnavailableError("OpenSearch takes no writes", why=reason, retry_after=1)
     if status == 404:
         # It is not there yet, or was moved a moment ago. Whatever else was in the request is written.
         raise UnavailableError("OpenSearch lacks an index", why=reason, remedy="Run docsearch-api migrate")
-    refused = status in _REFUSED and status not in (408, 429)
+    refused = status in _REFUSED and status != 408
     return Written(write, Outcome.REFUSED if refused else Outcome.FAILED, reason)
 
 

@@ -12,7 +12,7 @@ from opensearchpy import AsyncOpenSearch
 
 from app.errors import UnavailableError
 from app.index.model import Entry, Match, Outcome, Position, Query, Suggest, Term, Write
-from app.index.opensearch import OpenSearch, connect
+from app.index.opensearch import OpenSearch, _written, connect
 from app.index.opensearch_query import guard, search_body
 from app.index.placement import Layout, Place, Tier, layout_of
 from app.resilience.breaker import Breaker, OpenError, State
@@ -62,6 +62,27 @@ async def test_a_poison_document_fails_alone(engine: OpenSearch) -> None:
     outcomes = await engine.write([put(tenant_id), poison, put(tenant_id)])
     assert [one.outcome for one in outcomes] == [Outcome.APPLIED, Outcome.REFUSED, Outcome.APPLIED]
     assert "immense term" in outcomes[1].reason or "illegal_argument" in outcomes[1].reason
+
+
+@pytest.mark.parametrize("block", ["read_only_allow_delete", "write"])
+async def test_an_engine_that_is_full_is_no_documents_fault(
+    block: str, engine: OpenSearch, client: AsyncOpenSearch
+) -> None:
+    """OpenSearch sets the first one itself when its disk is full and answers 429; to the other it answers 403."""
+    every, name, write = f"{engine.prefix}-*", f"index.blocks.{block}", put(uuid4())
+    await client.indices.put_settings(index=every, body={name: True})
+    try:
+        with pytest.raises(UnavailableError, match=r"takes no writes: cluster_block_exception"):
+            await engine.write([write])
+    finally:
+        await client.indices.put_settings(index=every, body={name: None})
+    assert [one.outcome for one in await engine.write([write])] == [Outcome.APPLIED]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(429, "rejected_execution_exception"), (503, "unavailable_shards")])
+def test_an_engine_that_has_too_much_to_do_or_lacks_a_shard_is_no_documents_fault(status: int, kind: str) -> None:
+    with pytest.raises(UnavailableError, match=kind):
+        _written(put(uuid4()), {"status": status, "error": {"type": kind, "reason": "..."}})
 
 
 async def test_a_large_batch_goes_in_several_requests_and_every_write_has_an_outcome(engine: OpenSearch) -> None:
