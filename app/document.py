@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,13 @@ MAX_TAGS: Final = 50
 MAX_METADATA: Final = 50
 MAX_VALUE: Final = 1_000
 """Bounds of the parts of a document, characters and counts: what a facet or a filter can still sensibly hold."""
+
+MAX_INDEXED: Final = 2_500
+"""A title, and `USER`, in UTF-8, bytes: each is in a row of a B-tree, and PostgreSQL refuses one that has more than
+2,704 bytes with all its columns (a third of a page)."""
+
+USER: Final = "user_id"
+"""The metadata field that says whose a document is."""
 
 KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """The key of a metadata field: it becomes part of a field's name in queries."""
@@ -37,12 +45,12 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     """A document.
 
     Attributes:
-        title: What it is called, 1 to 1,000 characters.
+        title: What it is called, 1 to 1,000 characters, and 2,500 bytes as UTF-8 at most.
         content: Its text.
         author: Who wrote it.
         language: A language tag such as ``en``.
         tags: What it is filed under, 50 at most.
-        metadata: A caller's own fields: text, numbers and booleans, 50 at most.
+        metadata: A caller's own fields: text, numbers and booleans, 50 at most. ``user_id`` has 2,500 bytes at most.
         published_at: When it came out, with a time zone, not in the future; by default when it is first stored.
     """
 
@@ -73,6 +81,7 @@ def check(document: Document, *, max_bytes: int, now: datetime | None = None) ->
         InvalidDocumentError: Something in it cannot be stored; the pointer says where.
     """
     _text("title", document.title, MAX_TITLE, least=1)
+    _indexed("title", document.title)
     _text("content", document.content, max_bytes)
     _text("author", document.author, MAX_NAME)
     if not LANGUAGE.fullmatch(document.language):
@@ -130,6 +139,11 @@ def merged(document: Document, patch: Any) -> Document:
         raise unreadable(error) from error
 
 
+def as_given(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Metadata of the database as it was given: there 1e16 becomes a whole number, which `check` would refuse."""
+    return {key: float(value) if _is_unsafe(value) else value for key, value in metadata.items()}
+
+
 def unreadable(error: Exception) -> InvalidDocumentError:
     """What is wrong with a JSON that cannot be read, with the place that msgspec names as a pointer."""
     what, _, place = str(error).partition(" - at `")
@@ -173,6 +187,15 @@ def _text(name: str, value: str, most: int, *, least: int = 0) -> None:
         )
 
 
+def _indexed(name: str, value: str) -> None:
+    if (size := len(value.encode())) > MAX_INDEXED:
+        raise InvalidDocumentError(
+            f"{name} has {size:,} bytes as UTF-8",
+            why=f"{MAX_INDEXED:,} is the most that an index of the database holds",
+            pointer=f"/{name}",
+        )
+
+
 def _count(name: str, found: int, most: int) -> None:
     if found > most:
         raise InvalidDocumentError(f"there are {found} {name}", why=f"{most} is the most", pointer=f"/{name}")
@@ -187,7 +210,9 @@ def _metadata(key: str, value: Scalar) -> Scalar:
         )
     if isinstance(value, str):
         _text(f"metadata/{key}", value, MAX_VALUE)
-    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
+        if key == USER:
+            _indexed(f"metadata/{key}", value)
+    elif _is_unsafe(value):
         raise InvalidDocumentError(
             f"metadata.{key} is a whole number beyond 2^53 - 1",
             why="JSON readers would round it",
@@ -197,6 +222,10 @@ def _metadata(key: str, value: Scalar) -> Scalar:
     elif isinstance(value, float) and value.is_integer() and abs(value) <= SAFE_INTEGER:
         return int(value)
     return value
+
+
+def _is_unsafe(value: Scalar) -> TypeGuard[int]:
+    return isinstance(value, int) and abs(value) > SAFE_INTEGER
 
 
 def _date(value: datetime | None, now: datetime) -> datetime | None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.document import Document
+from app.document import Document, as_given
 from app.errors import ConflictError
 from app.store import audit, documents, tasks
 from app.store.audit import Origin
@@ -50,12 +50,27 @@ async def cancel(connection: Connection, scope: Scope, origin: Origin, task_id: 
             remedy="Write the documents again, as they are to be",
         )
     if rows:
-        operations = await _undone(connection, scope.tenant_id, {row["document_id"]: row["version"] for row in rows})
+        withdrawn = {row["document_id"]: row["version"] for row in rows}
+        await _forget(connection, scope.tenant_id, withdrawn)
+        operations = await _undone(connection, scope.tenant_id, withdrawn)
         if operations:
             await documents.apply(connection, scope, origin, operations, kind="cancel", max_bytes=max_bytes)
         detail = {"documents": len(operations)}
         await audit.record(connection, scope, origin, action="cancel_task", resource=f"task/{task_id}", detail=detail)
     return task
+
+
+async def _forget(connection: Connection, tenant_id: UUID, withdrawn: dict[UUID, int]) -> None:
+    """Deletes versions that somebody has replaced since: if that is taken back, too, it does not lead to them."""
+    await connection.execute(
+        """
+        DELETE FROM document_versions AS old USING unnest($2::uuid[], $3::bigint[]) AS withdrawn (id, version)
+        WHERE old.tenant_id = $1 AND old.document_id = withdrawn.id AND old.version = withdrawn.version
+        """,
+        tenant_id,
+        list(withdrawn),
+        list(withdrawn.values()),
+    )
 
 
 async def _undone(connection: Connection, tenant_id: UUID, withdrawn: dict[UUID, int]) -> list[Operation]:
@@ -83,6 +98,7 @@ async def _undone(connection: Connection, tenant_id: UUID, withdrawn: dict[UUID,
             found.append(Operation(kind="delete", document_id=document_id, if_match=version))
         else:
             known = {name: value for name, value in body.items() if name in Document.__struct_fields__}
+            known["metadata"] = as_given(known["metadata"])
             before = msgspec.convert(known, Document)
             found.append(Operation(kind="put", document_id=document_id, document=before, if_match=version))
     return found

@@ -95,7 +95,8 @@ class Found(Struct, frozen=True):
     Attributes:
         document_id: Its id.
         version: Counts its changes from 1.
-        status: ``PENDING`` until this version is in the index, then ``INDEXED``; ``FAILED`` if it never will be.
+        status: ``PENDING`` until this version is in the index, then ``INDEXED``; ``FAILED`` if it never will be. One
+            that is sent again is tried again, even if nothing in it has changed.
     """
 
     document_id: UUID
@@ -149,6 +150,7 @@ class _Row:
     digest: bytes
     created_at: datetime
     published_at: datetime
+    failed: bool = False
 
 
 _COLUMNS: Final = ", ".join(Found.__struct_fields__)
@@ -294,10 +296,7 @@ class _Plan:
             list(ids),
         )
         for row in rows:
-            alive = row["status"] != "DELETED"
-            self._there[row["document_id"]] = _Row(
-                row["version"], alive, row["content_hash"], row["created_at"], row["published_at"]
-            )
+            self._there[row["document_id"]] = _row(row)
         if patched := [one.document_id for one in operations if one.kind == "patch" and one.document_id]:
             for found in await many(connection, self._tenant_id, patched):
                 body = {name: getattr(found, name) for name in Document.__struct_fields__}
@@ -306,18 +305,17 @@ class _Plan:
         if digests:
             same = await connection.fetch(
                 """
-                SELECT content_hash, document_id, version, created_at, published_at FROM documents
-                WHERE tenant_id = $1 AND content_hash = ANY($2) AND status <> 'DELETED' ORDER BY created_at DESC
+                SELECT content_hash, document_id, version, status, created_at, published_at FROM documents
+                WHERE tenant_id = $1 AND content_hash = ANY($2) AND status <> 'DELETED'
+                -- The last one counts: the oldest, and one that is in the index rather than one that never will be.
+                ORDER BY status <> 'FAILED', created_at DESC
                 """,
                 self._tenant_id,
                 digests,
             )
             for row in same:
                 self._by_digest[row["content_hash"]] = row["document_id"]
-                self._there.setdefault(
-                    row["document_id"],
-                    _Row(row["version"], True, row["content_hash"], row["created_at"], row["published_at"]),
-                )
+                self._there.setdefault(row["document_id"], _row(row))
 
     def decide(self, operation: Operation) -> Stored | ApiError:
         """What an operation does, or why it cannot be done."""
@@ -370,13 +368,18 @@ class _Plan:
             raise InvalidRequestError(f"{operation.kind} has no id", remedy="Say which document")
         digest = operation.document.digest()
         if same := self._by_digest.get(digest):
-            return Stored(same, self._there[same].version, Effect.DUPLICATE)
+            row = self._there[same]
+            if row.failed:
+                return self._put(same, operation.document, row)
+            return Stored(same, row.version, Effect.DUPLICATE)
         return self._put(uuid4(), operation.document, None)
 
     def _put(self, document_id: UUID, body: Document, row: _Row | None) -> Stored:
         digest = body.digest()
         alive = row is not None and row.alive
-        if row and alive and row.digest == digest and body.published_at in (None, row.published_at):
+        # What never came into the index is not there yet, whatever the database says: it is tried again.
+        same = row is not None and alive and row.digest == digest and not row.failed
+        if row and same and body.published_at in (None, row.published_at):
             return Stored(document_id, row.version, Effect.UNCHANGED)
         created = row.created_at if row and alive else self._now
         published = body.published_at or (row.published_at if row and alive else self._now)
@@ -465,7 +468,7 @@ async def many(connection: Connection, tenant_id: UUID, ids: Sequence[UUID]) -> 
         tenant_id,
         list(ids),
     )
-    return [Found(**dict(row)) for row in rows]
+    return [_found(row) for row in rows]
 
 
 async def versions(connection: Connection, tenant_id: UUID, document_id: UUID) -> list[Version]:
@@ -498,7 +501,7 @@ async def page(connection: Connection, tenant_id: UUID, after: UUID | None, size
         after,
         size,
     )
-    return [Found(**dict(row)) for row in rows]
+    return [_found(row) for row in rows]
 
 
 async def versions_page(
@@ -537,3 +540,18 @@ async def current_versions(connection: Connection, tenant_id: UUID) -> Mapping[U
         "SELECT document_id, version FROM documents WHERE tenant_id = $1 AND status <> 'DELETED'", tenant_id
     )
     return {row["document_id"]: row["version"] for row in rows}
+
+
+def _row(row: Mapping[str, Any]) -> _Row:
+    return _Row(
+        version=row["version"],
+        alive=row["status"] != "DELETED",
+        digest=row["content_hash"],
+        created_at=row["created_at"],
+        published_at=row["published_at"],
+        failed=row["status"] == "FAILED",
+    )
+
+
+def _found(row: Mapping[str, Any]) -> Found:
+    return Found(**{**row, "metadata": documents.as_given(row["metadata"])})

@@ -91,6 +91,24 @@ async def test_what_was_written_since_stands(world: World) -> None:
     assert await titles(world, scope) == ["Black tea"]
 
 
+async def test_two_changes_that_are_taken_back_one_after_the_other_leave_what_was_before_both(world: World) -> None:
+    scope = await world.tenant("a")
+    stored = await world.put(scope, GREEN)
+    await world.index_all()
+    changes = [
+        await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=one))
+        for one in (BLACK, WHITE)
+    ]
+    added, (new,) = await write(world, scope, Operation(kind="create", document=Document(title="Mate")))
+    again, _ = await write(
+        world, scope, Operation(kind="put", document_id=new.document_id, document=Document(title="Rooibos"))
+    )
+    for task in (*(one for one, _ in changes), added, again):
+        assert (await taken_back(world, scope, task)).state is State.CANCELED
+    await world.index_all()
+    assert await titles(world, scope) == ["Green tea"]
+
+
 async def test_what_has_begun_has_ended_or_only_deletes_is_not_taken_back(world: World) -> None:
     scope, other = await world.tenant("a"), await world.tenant("b")
     task, (stored,) = await write(world, scope, Operation(kind="create", document=GREEN))

@@ -1,6 +1,8 @@
 """What a document may be, and what a patch makes of it."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.document import CLOCK_SKEW, SAFE_INTEGER, Document, check, decode, merged, pointer
+from app.document import CLOCK_SKEW, MAX_INDEXED, SAFE_INTEGER, Document, as_given, check, decode, merged, pointer
 from app.errors import InvalidDocumentError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,6 +86,27 @@ def test_a_number_that_is_not_whole_or_not_exact_stays_as_it_is(number: float) -
     found = check(Document(title="a", metadata={"n": number}), max_bytes=1000, now=NOW)
     assert found.metadata == {"n": number}
     assert isinstance(found.metadata["n"], float)
+
+
+@pytest.mark.parametrize("field", ["title", "metadata/user_id"])
+def test_what_an_index_of_the_database_holds_is_bounded_in_bytes(field: str) -> None:
+    def given(text: str) -> Document:
+        return Document(title=text) if field == "title" else Document(title="a", metadata={"user_id": text})
+
+    most = "茶" * (MAX_INDEXED // 3) + "a" * (MAX_INDEXED % 3)
+    check(given(most), max_bytes=10_000, now=NOW)
+    with pytest.raises(InvalidDocumentError, match="has 2,501 bytes as UTF-8: 2,500 is the most") as refused:
+        check(given(most + "a"), max_bytes=10_000, now=NOW)
+    assert refused.value.pointer == f"/{field}"
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-SAFE_INTEGER, SAFE_INTEGER) | st.booleans())
+def test_a_number_comes_out_of_the_database_as_it_was_given(number: float) -> None:
+    # jsonb keeps a number's digits, and no exponent.
+    kept = json.loads(f"{Decimal(repr(number)):f}") if isinstance(number, float) else number
+    (found,) = as_given({"n": kept}).values()
+    assert found == number
+    check(Document(title="a", metadata={"n": found}), max_bytes=10_000, now=NOW)
 
 
 def test_a_date_may_be_ahead_by_what_clocks_differ() -> None:

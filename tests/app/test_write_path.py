@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.document import Document
+from app.document import MAX_INDEXED, Document, check
 from app.errors import ApiError, ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
 from app.index.model import Everything, Match, Query
 from app.search.model import NoCache
@@ -15,7 +15,7 @@ from app.store import documents, tasks
 from app.store.audit import Origin
 from app.store.documents import Effect, Operation, Stored
 from app.store.tasks import State
-from app.worker import Worker
+from app.worker import PART_BYTES, Worker
 from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
@@ -185,6 +185,92 @@ async def test_a_poison_document_is_a_dead_letter_and_holds_nobody_up(world: Wor
         assert (task.done, task.failed) == (2, 1)
         assert task.errors[0]["document_id"] == str(dead["document_id"])
         assert (await documents.get(connection, scope.tenant_id, dead["document_id"])).status == "FAILED"
+
+
+async def given_up(world: World) -> None:
+    """Makes all that waits dead letters."""
+    async with world.queue.delivery() as delivery:
+        assert delivery
+        await delivery.dead(delivery.batch.claims, "no answer")
+
+
+async def test_a_document_that_was_given_up_is_tried_again_when_it_is_sent_again(world: World) -> None:
+    scope = await world.tenant("a")
+    stored = await world.put(scope, GREEN)
+    await given_up(world)
+    assert await world.put(scope, GREEN, stored.document_id) == Stored(stored.document_id, 2, Effect.UPDATED)
+    assert (await world.put(scope, GREEN, stored.document_id)).effect is Effect.UNCHANGED, "it waits already"
+    await given_up(world)
+    again = Operation(kind="create", document=GREEN)
+    updated, duplicate = await world.write(scope, again, again)
+    assert updated == Stored(stored.document_id, 3, Effect.UPDATED)
+    assert duplicate == Stored(stored.document_id, 3, Effect.DUPLICATE)
+    await world.index_all()
+    assert await found(world, scope, "steamed") == [stored.document_id]
+    assert [row["status"] for row in await world.admin("SELECT status FROM documents")] == ["INDEXED"]
+
+
+async def test_a_document_that_was_given_up_is_a_duplicate_of_one_that_was_not(world: World) -> None:
+    scope = await world.tenant("a")
+    await world.put(scope, GREEN)
+    await given_up(world)
+    twin = await world.put(scope, GREEN, uuid4())
+    await world.index_all()
+    assert await world.put(scope, GREEN) == Stored(twin.document_id, 1, Effect.DUPLICATE)
+
+
+async def test_the_longest_title_and_user_are_written_and_replaced(world: World, chance: random.Random) -> None:
+    scope, document_id = await world.tenant("a"), uuid4()
+    for _ in range(2):
+        # By chance, so that no compression makes them shorter.
+        title, user = (
+            "".join(map(chr, chance.choices(range(0x4E00, 0xA000), k=MAX_INDEXED // 3))) + "a" * (MAX_INDEXED % 3)
+            for _ in range(2)
+        )
+        its = check(Document(title=title, metadata={"user_id": user}), max_bytes=10_000)
+        await world.put(scope, its, document_id)
+        await world.index_all()
+        assert await found(world, scope) == [document_id]
+    (kept,) = await world.admin("SELECT body ->> 'title' AS title FROM document_versions")
+    assert len(kept["title"].encode()) == MAX_INDEXED
+
+
+async def test_a_number_beyond_what_is_safe_is_read_as_it_was_sent(world: World) -> None:
+    scope = await world.tenant("a")
+    numbers = {"a": 1e16, "b": -12345678901234567.0, "c": 1e300, "d": 3, "e": 0.5, "f": True}
+    stored = await world.put(scope, check(Document(title="A", metadata=numbers), max_bytes=10_000))
+    for title, effect in (("A", Effect.UNCHANGED), ("B", Effect.UPDATED)):
+        (patched,) = await world.write(
+            scope, Operation(kind="patch", document_id=stored.document_id, patch={"title": title})
+        )
+        assert isinstance(patched, Stored), patched
+        assert patched.effect is effect
+    async with world.app.read(scope) as connection:
+        its = await documents.get(connection, scope.tenant_id, stored.document_id)
+    assert its.metadata == numbers
+    assert [type(one) for one in its.metadata.values()] == [float, float, float, int, float, bool]
+
+
+async def test_large_documents_are_read_and_written_a_few_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = await world.tenant("a")
+    large = [Document(title=f"Number {number}", content="word " * 200_000) for number in range(9)]
+    await world.write(scope, *(Operation(kind="create", document=one) for one in large), kind="bulk")
+    written, write = list[int](), world.index.write
+
+    async def noted(batch: Any) -> Any:
+        written.append(sum(len(one.entry.content) for one in batch))
+        return await write(batch)
+
+    monkeypatch.setattr(world.index, "write", noted)
+    assert await world.index_all() == 9, "in one delivery"
+    assert len(await found(world, scope, "word")) == 9
+    assert len(written) == 3
+    assert max(written) <= PART_BYTES
+    async with world.app.read(scope) as connection:
+        (task,) = await tasks.page(connection, scope.tenant_id, state=State.SUCCEEDED, size=10)
+    assert task.done == 9
 
 
 async def test_tenants_take_turns(world: World) -> None:

@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is a precise 4xx: never a 5xx, never somebody else's document."""
 
 import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,9 @@ from tests.app.world import copy_of
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
 
 DEEP = "[" * 30_000 + "]" * 30_000
+LONG = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0xA000), k=1_000)))
+"""As many characters as there may be, of which no compression makes fewer bytes."""
+
 LATER = "2999-01-01T00:00:00Z"
 
 
@@ -44,6 +48,7 @@ async def caller(migrated: Embedded) -> AsyncIterator[Caller]:
         ({"title": 1}, "/title"),
         ({"title": ""}, "/title"),
         ({"title": "x" * 1001}, "/title"),
+        ({"title": LONG}, "/title"),
         ({"title": "a\0b"}, "/title"),
         ({"title": "x", "unknown": 1}, ""),
         ({"title": "x", "tags": ["a", 1]}, "/tags/1"),
@@ -53,6 +58,7 @@ async def caller(migrated: Embedded) -> AsyncIterator[Caller]:
         ({"title": "x", "metadata": {"a b": 1}}, "/metadata"),
         ({"title": "x", "metadata": {"a": [1]}}, "/metadata"),
         ({"title": "x", "metadata": {"a": 2**60}}, "/metadata/a"),
+        ({"title": "x", "metadata": {"user_id": LONG}}, "/metadata/user_id"),
         ({"title": "x", "metadata": {f"k{n}": 1 for n in range(51)}}, "/metadata"),
         ({"title": "x", "published_at": LATER}, "/published_at"),
         ({"title": "x", "published_at": "2024-01-01T00:00:00"}, "/published_at"),
