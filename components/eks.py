@@ -42,7 +42,7 @@ from components.eks_policies import (
     plan_volume_key_policy,
 )
 from components.errors import ArgsError
-from components.kms import Kms, check_account_id
+from components.kms import VOLUME_KEYS, Kms, check_account_id
 from components.network import Network, check_retention
 
 #: What EKS lets an administrator do: everything, in every namespace.
@@ -404,8 +404,9 @@ class Eks(pulumi.ComponentResource):
             if addon.service_account:
                 policy = None
                 if addon.volumes:
-                    policy = self._args.keys["data"].arn.apply(
-                        lambda key: json.dumps(plan_volume_key_policy(key), sort_keys=True)
+                    keys = [self._args.keys[one].arn for one in VOLUME_KEYS]
+                    policy = pulumi.Output.all(*keys).apply(
+                        lambda arns: json.dumps(plan_volume_key_policy(arns), sort_keys=True)
                     )
                 who = f"{addon.namespace}/{addon.service_account}"
                 role, rights = self._role(name, who, policy=policy, managed=addon.policies, parent=self)

@@ -3,6 +3,8 @@
 "User guide" is the Amazon EKS user guide.
 """
 
+from collections.abc import Sequence
+
 from components.kms import Policy
 
 
@@ -54,24 +56,25 @@ def plan_pod_trust(prefix: str, namespace: str, service_account: str, *, account
     }
 
 
-def plan_volume_key_policy(key_arn: str) -> Policy:
-    """What the EBS driver does with the key of volumes: has EC2 use it for them.
+def plan_volume_key_policy(key_arns: Sequence[str]) -> Policy:
+    """What the EBS driver does with the keys of volumes: has EC2 use them. Without that no volume is ever made.
 
     Source: user guide, "Amazon EBS CSI driver", step "KMS key for encryption".
     """
+    keys = list(key_arns)
     return {
         "Version": "2012-10-17",
         "Statement": [
             {
                 "Effect": "Allow",
                 "Action": ["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
-                "Resource": key_arn,
+                "Resource": keys,
                 "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
             },
             {
                 "Effect": "Allow",
                 "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
-                "Resource": key_arn,
+                "Resource": keys,
             },
         ],
     }

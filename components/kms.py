@@ -28,9 +28,12 @@ _PURPOSE: dict[DataClass, str] = {
     "data": "documents, snapshots, database, search index, volumes",
     "logs": "log groups",
     "secrets": "secrets",
-    "messages": "cache, broker, alarm topics",
+    "messages": "cache, broker and its volumes, alarm topics",
     "backup": "backup vault",
 }
+
+#: With these volumes of pods are encrypted, each by the class of what is in it: all that a StorageClass may name.
+VOLUME_KEYS: tuple[DataClass, ...] = ("data", "messages")
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,8 @@ def may_connect(follower: str, leader: str) -> bool:
     """Whether a domain may follow one of another version: the same major, or the last minor below the next major.
 
     Source: guide, "Cross-cluster replication". A follower is upgraded before its leader, since an older one cannot read
-    what a newer one wrote.
+    what a newer one wrote. When the connection is made, the leader may not be the older one either: then only the same
+    version does, which a plan cannot tell from an upgrade.
 
     Raises:
         ArgsError: A version is malformed or not offered.

@@ -244,9 +244,11 @@ def test_addon_acts_with_a_role_of_its_own(run: Any) -> None:
     assert "podIdentityAssociations" not in run.one(ADDON, "cluster-kube-proxy").inputs
 
 
-def test_the_volume_driver_may_use_the_key_of_volumes(run: Any) -> None:
+def test_the_volume_driver_may_use_the_keys_of_volumes(run: Any) -> None:
     policy = run.one(POLICY, "cluster-aws-ebs-csi-driver")
-    assert json.loads(policy.inputs["policy"]) == plan_volume_key_policy("arn:aws:kms:::keys-data")
+    its = ["arn:aws:kms:::keys-data", "arn:aws:kms:::keys-messages"]
+    assert json.loads(policy.inputs["policy"]) == plan_volume_key_policy(its)
+    assert all(one["Resource"] == its for one in plan_volume_key_policy(its)["Statement"])
     assert policy.urn in run.one(ADDON, "cluster-aws-ebs-csi-driver").depends_on_urns
 
 

@@ -228,7 +228,6 @@ def test_the_master_is_a_role_that_may_hand_the_snapshot_role_over(run: Any) -> 
     assert (inside["Action"], inside["Resource"]) == ("es:ESHttp*", f"{PATTERN}/*")
     assert leader_["Resource"] == f"arn:aws:es:*:{ACCOUNT}:domain/opensearch-*"
     assert (handed["Action"], handed["Resource"]) == ("iam:PassRole", "arn:aws:iam:::opensearch-snapshots")
-    assert handed["Condition"] == {"StringEquals": {"iam:PassedToService": "es.amazonaws.com"}}
 
 
 def test_snapshots_are_read_from_everywhere_and_written_to_the_regions_own_path(run: Any, follower: Any) -> None:
