@@ -147,10 +147,12 @@ def _ec2(models: Any) -> None:
 
 
 def _kms(models: Any) -> None:
-    # moto: a replica shares its primary's aliases; on AWS they are the region's own.
+    # moto: a replica shares its primary's aliases, which on AWS are the region's own; and what it says of itself, so
+    # that who described a replica made a replica of its primary, too.
     def replicate_key(original: Any, self: Any, *args: Any) -> Any:
         replica = original(self, *args)
         replica.aliases = {}
+        replica.multi_region_configuration = {**replica.multi_region_configuration, "MultiRegionKeyType": "REPLICA"}
         return replica
 
     _wrap(models.KmsBackend, "replicate_key", replicate_key)
@@ -193,7 +195,14 @@ def _elbv2(models: Any) -> None:
             )
         original(self, arn)
 
+    # moto: the ARN of a listener's default rule is a place in memory, another one after each start.
+    def rule(original: Any, self: Any, listener_arn: str, *args: Any, **kwargs: Any) -> None:
+        original(self, listener_arn, *args, **kwargs)
+        digest = hashlib.blake2b(listener_arn.encode(), digest_size=8).hexdigest()
+        self.arn = f"{listener_arn.replace(':listener/', ':listener-rule/')}/{digest}"
+
     _wrap(models.ELBv2Backend, "delete_load_balancer", delete)
+    _wrap(models.FakeRule, "__init__", rule)
 
 
 def _mq(models: Any) -> None:

@@ -88,7 +88,7 @@ class Cloud:
         journal: Journal,
         chance: Chance,
         faults: Faults,
-        give_up: Callable[[OSError], object] | None = None,
+        give_up: Callable[[Exception], object] | None = None,
     ) -> None:
         self._moto = moto
         self._journal = journal
@@ -96,6 +96,7 @@ class Cloud:
         self._faults = faults
         self._give_up = give_up or _give_up
         self._lock = threading.Lock()
+        self._replayed = threading.Event()
         self._health: dict[str, Any] = {"ready": False, "replayed": 0, "entries": journal.count(), "differences": 0}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -110,7 +111,7 @@ class Cloud:
         return [reply.body]
 
     def replay(self, tell: Callable[[str], None] = lambda line: None, every_s: float = 2.0) -> None:
-        """Makes every journalled change again. Other requests wait meanwhile.
+        """Makes every journalled change again. No request is answered before that is done.
 
         Args:
             tell: Takes lines of progress and of what is unusual.
@@ -141,6 +142,7 @@ class Cloud:
             if self._journal.dropped:
                 tell(f"dropped an unfinished last line of {self._journal.dropped} bytes")
             self._health |= {"ready": True, "replay_seconds": round(time.monotonic() - start, 3)}
+        self._replayed.set()
 
     def warm(self, load: Callable[[], object]) -> None:
         """Runs something that imports a part of moto, between two requests."""
@@ -159,6 +161,9 @@ class Cloud:
             if (key.startswith("HTTP_") or key in _REQUEST_LINE) and key not in _HOP_BY_HOP
         }
         preserved = environ.get(_PRESERVED, {})
+        # Whoever asks before, by a retry that met this process on its way up, would be told that nothing is there. If
+        # the replay fails, it waits until the process ends.
+        self._replayed.wait()
         with self._lock:
             sequence, when = self._journal.sequence + 1, time.time()
             reply, drew = self._perform(call, texts, preserved, body, sequence, when)
@@ -182,7 +187,7 @@ class Cloud:
     def _keep(self, write: Callable[[], None]) -> None:
         try:
             write()
-        except OSError as error:
+        except Exception as error:
             self._give_up(error)
             raise
 
@@ -271,7 +276,7 @@ def _failure(call: Call, error: Exception) -> Reply:
     return refusal(call, 501, "NotImplementedByLocalCloud", message)
 
 
-def _give_up(error: OSError) -> None:
+def _give_up(error: Exception) -> None:
     """Ends the process at once: it holds a change that the journal lacks. The next start goes by the journal."""
     print(f"the journal cannot be written ({error}): stopping", file=sys.stderr, flush=True)
     os._exit(LocalCloudError.exit_code)

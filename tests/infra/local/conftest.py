@@ -67,7 +67,7 @@ class InProcessCloud:
         self._stack.callback(_forget)
         self.faults = Faults(sleep=lambda seconds: None)
         self.told: list[str] = []
-        self.failures: list[OSError] = []
+        self.failures: list[Exception] = []
         self.cloud = Cloud(Moto(chance), self.journal, chance, self.faults, give_up=self.failures.append)
         self.http = Client(self.cloud)
         self.client = cache(self._client)
@@ -106,16 +106,17 @@ class InProcessCloud:
 
 
 @pytest.fixture
-def new_cloud(tmp_path: Path) -> Iterator[Callable[[], InProcessCloud]]:
+def new_cloud(tmp_path: Path) -> Iterator[Callable[..., InProcessCloud]]:
     """Starts the local cloud of this test; again for each call, as after a kill."""
     runs: list[InProcessCloud] = []
 
-    def run() -> InProcessCloud:
+    def run(*, replayed: bool = True) -> InProcessCloud:
         while runs:
             runs.pop().close()
         cloud = InProcessCloud(tmp_path / "moto")
         runs.append(cloud)
-        cloud.cloud.replay(cloud.told.append, every_s=math.inf)
+        if replayed:
+            cloud.cloud.replay(cloud.told.append, every_s=math.inf)
         return cloud
 
     yield run
@@ -305,6 +306,10 @@ def _describe_everything(clients: Clients) -> dict[str, Any]:
         for instance in answer.get("DBInstances", ()):
             instance.pop("LatestRestorableTime", None)
         said[f"{region} {service} {action} {arguments}"] = answer
+    for balancer in clients("elbv2").describe_load_balancers()["LoadBalancers"]:
+        for listener in clients("elbv2").describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]:
+            rules = clients("elbv2").describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]
+            said[f"rules of {listener['ListenerArn']}"] = rules
     return said
 
 

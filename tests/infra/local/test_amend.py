@@ -1,6 +1,7 @@
 """Where moto does what AWS does because it is put right."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import boto3
@@ -191,6 +192,36 @@ def test_record_can_be_exchanged_in_one_batch(zone: tuple[Any, str]) -> None:
     change(dns, id, ("CREATE", record("read")))
     change(dns, id, ("DELETE", record("read")), ("CREATE", record("read", TTL=30)))
     assert names(dns, id) == ["read"]
+
+
+def test_replica_of_a_key_is_one_and_its_primary_is_none(aws: Any) -> None:
+    here, there = aws("kms"), aws("kms", "us-west-2")
+    key = here.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    here.replicate_key(KeyId=key, ReplicaRegion="us-west-2")
+
+    def kind(client: Any) -> str:
+        return str(client.describe_key(KeyId=key)["KeyMetadata"]["MultiRegionConfiguration"]["MultiRegionKeyType"])
+
+    assert [kind(there), kind(here)] == ["REPLICA", "PRIMARY"]
+
+
+def test_default_rule_of_a_listener_is_named_by_it_alone(aws: Any) -> None:
+    elb, ec2 = aws("elbv2"), aws("ec2")
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
+    balancer = elb.create_load_balancer(Name="a", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    reply = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
+    listeners = [
+        elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=port, DefaultActions=reply)
+        for port in (80, 81)
+    ]
+    arns = [one["Listeners"][0]["ListenerArn"] for one in listeners]
+    rules = [elb.describe_rules(ListenerArn=arn)["Rules"][0]["RuleArn"] for arn in arns]
+    assert len({*rules}) == 2
+    for arn, rule in zip(arns, rules, strict=True):
+        assert rule.startswith(arn.replace(":listener/", ":listener-rule/") + "/")
+    models = import_module("moto.elbv2.models")
+    again = models.FakeRule(listener_arn=arns[0], conditions=[], priority="default", actions=[], is_default=True)
+    assert again.arn == rules[0]
 
 
 def test_protected_load_balancer_stays(aws: Any) -> None:

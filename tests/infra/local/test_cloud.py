@@ -24,7 +24,7 @@ from infra.local.daemon import DEFAULT_ACCOUNT
 from infra.local.journal import Entry, Journal
 from infra.local.wsgi import Moto, Server
 
-NewCloud = Callable[[], Any]
+NewCloud = Callable[..., Any]
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -47,6 +47,32 @@ def test_everything_is_the_same_after_a_restart(
     after = describe_everything(second.client)
     for question, answer in before.items():
         assert after[question] == answer, question
+
+
+def test_nobody_is_answered_before_the_replay_is_done(new_cloud: NewCloud) -> None:
+    made = new_cloud().client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    again = new_cloud(replayed=False)
+    found: dict[str, Any] = {}
+
+    def look() -> None:
+        found["vpcs"] = [one["VpcId"] for one in again.client("ec2").describe_vpcs()["Vpcs"]]
+
+    def make() -> None:
+        found["key"] = again.client("kms").create_key()["KeyMetadata"]["KeyId"]
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (look, make)]
+    for one in threads:
+        one.start()
+    threads[0].join(0.3)
+    assert not found
+    assert again.http.get("/docsearch/health").get_json()["ready"] is False
+    again.cloud.replay(again.told.append)
+    for one in threads:
+        one.join(30)
+    assert made in found["vpcs"]
+    assert found["key"]
+    assert again.journal.sequence == 2
+    assert again.failures == []
 
 
 def test_the_next_id_does_not_depend_on_a_restart_or_on_reads(new_cloud: NewCloud) -> None:
