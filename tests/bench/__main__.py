@@ -31,6 +31,7 @@ examples:
   python -m tests.bench --parts platform                       what docsearch costs on top of the engine
   python -m tests.bench --parts searches --rates 1000,1500     searches alone, at two rates
   python -m tests.bench --parts misses,searches --documents 1000000 --rates 200,500
+  python -m tests.bench --parts misses,searches --documents 10000000 --straight --rates 10,20
   python -m tests.bench --parts misses --seed 7 --json         the same again, for a program
 """
 
@@ -57,7 +58,14 @@ def main() -> None:
     group.add_argument("--rates", type=_numbers, default=[250, 500, 1000, 1500], help="searches/s (250,500,1000,1500)")
     group.add_argument("--seconds", type=float, default=15.0, help="of each run of searches (15)")
     group.add_argument("--zipf", type=_numbers, default=[0.6, 0.8, 1.0, 1.2, 1.4], help="exponents (0.6,...,1.4)")
+    group.add_argument(
+        "--straight",
+        action="store_true",
+        help="put the documents straight into the index by _bulk, past the API: sooner, for searches alone",
+    )
     args = parser.parse_args()
+    if args.straight and {"indexing", "singles"} & {*args.parts}:
+        parser.error("--straight writes past the API: there is nothing to measure of indexing and singles")
     if unknown := {*args.parts} - {*PARTS}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     results: dict[str, list[dict[str, Any]]] = {}
@@ -82,6 +90,7 @@ def main() -> None:
             singles=args.singles,
             queries=args.queries,
             seed=args.seed,
+            straight=args.straight,
         )
         api.run(parts, sizes, show, err.print)
         show("machine, afterwards", [_machine(args.seed)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,10 +13,11 @@ from uuid import UUID, uuid4
 import msgspec
 import orjson
 
+from app import upkeep
 from app.document import Document
 from app.index.model import Entry, Write
 from app.index.opensearch_query import document, search_body
-from app.index.placement import Place, layout_of
+from app.index.placement import Layout, Tier, layout_of, place_of, tier_of
 from app.search import parse
 from app.search.cache import SETTLE_SECONDS
 from app.search.parse import Bounds
@@ -26,7 +26,7 @@ from app.store.embedded import SUPERUSER
 from app.tenancy import internal
 from tests.app.services.server import DeadError
 from tests.bench.load import Corpus, percentile, query
-from tests.bench.plant import Plant, running
+from tests.bench.plant import TENANT, Plant, running
 from tests.bench.wire import Wire, request
 
 Row = dict[str, Any]
@@ -42,6 +42,9 @@ FLOOR = "docsearch-floor-000001"
 BUSY_SECONDS = 600
 """How long what is done about written documents is waited for, s."""
 
+STUCK_SECONDS = 300
+"""How long not one document more may be searchable before that is a failure, s."""
+
 
 class Sizes(NamedTuple):
     """How much is measured.
@@ -54,6 +57,7 @@ class Sizes(NamedTuple):
         singles: Documents that are written one by one.
         queries: Queries that are asked one after the other, of the API and of OpenSearch.
         seed: Of everything that is left to chance.
+        straight: Whether the documents go straight into the index by `_bulk`, and not through the API.
     """
 
     documents: int
@@ -63,18 +67,30 @@ class Sizes(NamedTuple):
     singles: int
     queries: int
     seed: int
+    straight: bool = False
+
+
+class Target(NamedTuple):
+    """Where documents go, and whose they are."""
+
+    tenant_id: UUID
+    layout: Layout
 
 
 def run(parts: set[str], sizes: Sizes, show: Show, tell: Callable[[str], None]) -> None:
     """Measures some parts, in their order: the documents that are written first are those that are searched."""
     with running(tell) as plant:
-        show("API: indexing", asyncio.run(indexing(plant, sizes, tell, floor="indexing" in parts)))
+        target = asyncio.run(_placed(plant, sizes.documents, tell))
+        if sizes.straight:
+            show("API: documents straight into the index", asyncio.run(_straight(plant, sizes, target, tell)))
+        else:
+            show("API: indexing", asyncio.run(indexing(plant, sizes, target, tell, floor="indexing" in parts)))
         if "singles" in parts:
-            show("API: documents one by one", asyncio.run(singles(plant, sizes, tell)))
+            show("API: documents one by one", asyncio.run(singles(plant, sizes, target, tell)))
         if parts & {"misses", "searches", "curve"}:
             asyncio.run(settled(plant, tell))
         if "misses" in parts:
-            show("API: misses against OpenSearch", asyncio.run(misses(plant, sizes, tell)))
+            show("API: misses against OpenSearch", asyncio.run(misses(plant, sizes, target, tell)))
         if "searches" in parts:
             show("API: searches, open loop", searches(plant, sizes, tell))
         if "curve" in parts:
@@ -82,58 +98,96 @@ def run(parts: set[str], sizes: Sizes, show: Show, tell: Callable[[str], None]) 
         show("API: memory, MB", [_memory(plant)])
 
 
-async def indexing(plant: Plant, sizes: Sizes, tell: Callable[[str], None], *, floor: bool) -> list[Row]:
+async def _placed(plant: Plant, documents: int, tell: Callable[[str], None]) -> Target:
+    """Puts the tenant where one of its size is, while it has nothing yet."""
+    _, said = await Wire(plant.api.port).send(request("GET", "/v1/me", key=plant.key))
+    tenant_id, tier = UUID(orjson.loads(said)["tenant_id"]), tier_of(documents, 0)
+    if tier is not Tier.SMALL:
+        await upkeep.place(plant.settings, TENANT, tier, dry_run=False, tell=tell)
+    return Target(tenant_id, layout_of(place_of(tier), tenant_id))
+
+
+async def _straight(plant: Plant, sizes: Sizes, target: Target, tell: Callable[[str], None]) -> list[Row]:
+    """Documents as the worker writes them, past the API: PostgreSQL has none of them, which searches do not need."""
+    count, made, layout = sizes.documents, Corpus(sizes.seed).documents(sizes.documents), target.layout
+    # What OpenSearch's own advice for a first load says ("Tuning your cluster for indexing speed").
+    await _set(plant, layout, {"refresh_interval": "-1", "translog.durability": "async"})
+    tell(f"{count:,} documents straight into {layout.alias}")
+    began = time.perf_counter()
+
+    def sent() -> Iterator[bytes]:
+        done = 0
+        while chunk := [*itertools.islice(made, BULK_LINES)]:
+            yield request("POST", "/_bulk", _bulk(chunk, target), media="application/x-ndjson")
+            done += len(chunk)
+            if done % 500_000 == 0:
+                tell(f"{done:,} after {time.perf_counter() - began:.0f} s")
+
+    await _all(plant.opensearch.port, sent(), 200)
+    await _set(plant, layout, {"refresh_interval": "1s", "translog.durability": None})
+    await _until_counted(plant, layout.alias, count)
+    return [{"documents": count, **_shape(layout), "minutes": f"{(time.perf_counter() - began) / 60:.1f}"}]
+
+
+async def indexing(
+    plant: Plant, sizes: Sizes, target: Target, tell: Callable[[str], None], *, floor: bool
+) -> list[Row]:
     """Documents from POST to being searchable, and the same ones by `_bulk` into the same OpenSearch.
 
     Args:
         plant: Where.
         sizes: How many.
+        target: Where they go.
         tell: Is told what is being done.
         floor: Whether `_bulk` is measured, too: two more times as many documents.
     """
-    count = sizes.documents
+    count, layout = sizes.documents, target.layout
+    into = Target(UUID(int=1), Layout(layout.tier, FLOOR, layout.primaries))
     tell(f"making {count:,} documents")
     made, bodies, raw = Corpus(sizes.seed).documents(count), list[bytes](), list[bytes]()
     while chunk := [*itertools.islice(made, BULK_LINES)]:
         bodies.append(b"\n".join(orjson.dumps({"document": one}) for one in chunk))
         if floor:
-            raw.append(request("POST", "/_bulk", _bulk(chunk), media="application/x-ndjson"))
+            raw.append(request("POST", "/_bulk", _bulk(chunk, into), media="application/x-ndjson"))
     if floor:
         # Once for nothing: the JVM compiles what indexes while it first does so, and neither side is to pay for that.
         tell(f"{count:,} documents by _bulk, to warm it up")
-        await _by_bulk(plant, raw, count)
-    await _refresh_each_second(plant)
+        await _by_bulk(plant, raw, into.layout, count)
+    # What is measured is how fast documents come, not how long they wait for a refresh.
+    await _set(plant, layout, {"refresh_interval": "1s"})
     tell(f"indexing {count:,} documents")
     began = time.perf_counter()
     sent = (request("POST", "/v1/documents/bulk", body, plant.key, "application/x-ndjson") for body in bodies)
     await _all(plant.api.port, sent, 202)
     taken = time.perf_counter() - began
-    await _until_counted(plant, layout_of(Place(), UUID(int=0)).alias, count)
+    await _until_counted(plant, layout.alias, count)
     ours = time.perf_counter() - began
     row: Row = {
         "documents": count,
+        **_shape(layout),
         "accepted/s": f"{count / taken:,.0f}",
         "searchable/s": f"{count / ours:,.0f}",
     }
     if floor:
         tell("the same by _bulk")
-        took = await _by_bulk(plant, raw, count)
+        took = await _by_bulk(plant, raw, into.layout, count)
         row |= {"raw _bulk/s": f"{count / took:,.0f}", "ratio": f"{took / ours:.2f}"}
     return [{**row, "docs per bulk": BULK_LINES, "clients": CLIENTS}]
 
 
-async def _by_bulk(plant: Plant, raw: list[bytes], count: int) -> float:
+async def _by_bulk(plant: Plant, raw: list[bytes], into: Layout, count: int) -> float:
     """How long documents take by `_bulk` until they are searchable, s."""
-    await _json(plant, "PUT", f"/{FLOOR}", {"settings": {"number_of_shards": 3, "refresh_interval": "1s"}})
+    settings = {"number_of_shards": into.primaries, "refresh_interval": "1s"}
+    await _json(plant, "PUT", f"/{into.alias}", {"settings": settings})
     began = time.perf_counter()
     await _all(plant.opensearch.port, iter(raw), 200)
-    await _until_counted(plant, FLOOR, count)
+    await _until_counted(plant, into.alias, count)
     took = time.perf_counter() - began
-    await _json(plant, "DELETE", f"/{FLOOR}")
+    await _json(plant, "DELETE", f"/{into.alias}")
     return took
 
 
-async def singles(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+async def singles(plant: Plant, sizes: Sizes, target: Target, tell: Callable[[str], None]) -> list[Row]:
     """Documents that one tenant writes one by one, over more and more connections."""
     rows: list[Row] = []
     first = sizes.documents
@@ -146,7 +200,7 @@ async def singles(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> li
         began = time.perf_counter()
         times = sorted(await _all(plant.api.port, iter(sent), 202, clients))
         took = time.perf_counter() - began
-        await _until_counted(plant, layout_of(Place(), UUID(int=0)).alias, first)
+        await _until_counted(plant, target.layout.alias, first)
         rows.append({"connections": clients, "writes/s": f"{count / took:,.0f}"} | _ms(times))
     return rows
 
@@ -171,14 +225,12 @@ async def settled(plant: Plant, tell: Callable[[str], None]) -> None:
     tell(f"they are still at it after {BUSY_SECONDS} s: what follows is slower for that")
 
 
-async def misses(plant: Plant, sizes: Sizes, tell: Callable[[str], None]) -> list[Row]:
+async def misses(plant: Plant, sizes: Sizes, target: Target, tell: Callable[[str], None]) -> list[Row]:
     """Queries that nobody has asked, of the API and straight of OpenSearch in turn, one after the other."""
     tell(f"{sizes.queries} misses against OpenSearch")
-    tenant_id = UUID(
-        json.loads((await Wire(plant.api.port).send(request("GET", "/v1/me", key=plant.key)))[1])["tenant_id"]
-    )
-    scope, layout = internal(tenant_id, "bench"), layout_of(Place(), tenant_id)
-    path = f"/{layout.alias}/_search?allow_partial_search_results=false&routing={layout.routing}"
+    scope, layout = internal(target.tenant_id, "bench"), target.layout
+    routing = f"&routing={layout.routing}" if layout.routing else ""
+    path = f"/{layout.alias}/_search?allow_partial_search_results=false{routing}"
     bounds = Bounds(plant.settings.max_page, plant.settings.max_clauses, plant.settings.max_depth)
     wires = Wire(plant.api.port), Wire(plant.opensearch.port)
     times: tuple[list[float], list[float]] = [], []
@@ -270,6 +322,10 @@ def _memory(plant: Plant) -> Row:
     }
 
 
+def _shape(layout: Layout) -> Row:
+    return {"tier": str(layout.tier), "primaries": layout.primaries}
+
+
 def _ms(times: list[float]) -> Row:
     return {f"{name}, ms": f"{percentile(times, share) * 1e3:.1f}" for name, share in _SHARES.items()}
 
@@ -297,33 +353,35 @@ async def _all(port: int, sent: Iterator[bytes], expected: int, clients: int = C
     return times
 
 
-def _bulk(chunk: list[dict[str, object]]) -> bytes:
+def _bulk(chunk: list[dict[str, object]], into: Target) -> bytes:
     """Documents as the worker writes them."""
     now, lines = datetime.now(UTC), []
+    routing = {"routing": into.layout.routing} if into.layout.routing else {}
     for one in chunk:
         its, document_id = msgspec.convert(one, Document), uuid4()
         entry = Entry(
             title=its.title, content=its.content, author=its.author, language=its.language, tags=its.tags,
             metadata=its.metadata, created_at=now, published_at=now, updated_at=now,
         )  # fmt: skip
-        action = {"_index": FLOOR, "_id": str(document_id), "version": 1, "version_type": "external"}
-        lines.append(orjson.dumps({"index": action}))
-        lines.append(
-            orjson.dumps(document(Write(tenant_id=UUID(int=1), document_id=document_id, version=1, entry=entry)))
-        )
+        write = Write(tenant_id=into.tenant_id, document_id=document_id, version=1, entry=entry)
+        action = {"_index": into.layout.alias, "_id": f"{into.tenant_id}:{document_id}"}
+        version = {"version": 1, "version_type": "external"}
+        lines += [orjson.dumps({"index": action | version | routing}), orjson.dumps(document(write))]
     return b"\n".join(lines) + b"\n"
 
 
-async def _refresh_each_second(plant: Plant) -> None:
-    """What is measured is how fast documents come, not how long they wait for a refresh."""
-    await _json(plant, "PUT", f"/{layout_of(Place(), UUID(int=0)).alias}/_settings", {"refresh_interval": "1s"})
+async def _set(plant: Plant, layout: Layout, settings: Row) -> None:
+    await _json(plant, "PUT", f"/{layout.alias}/_settings", {"index": settings})
 
 
-async def _until_counted(plant: Plant, index: str, count: int, seconds: float = 1800.0) -> None:
-    end = time.monotonic() + seconds
+async def _until_counted(plant: Plant, index: str, count: int) -> None:
+    """Returns when so many documents are searchable, however long they take, unless they stop coming."""
+    last, end = -1, 0.0
     while (found := (await _json(plant, "GET", f"/{index}/_count"))["count"]) < count:
-        if time.monotonic() > end:
-            raise DeadError(f"{found:,} of {count:,} documents are searchable after {seconds:g} s")
+        if found > last:
+            last, end = found, time.monotonic() + STUCK_SECONDS
+        elif time.monotonic() > end:
+            raise DeadError(f"{found:,} of {count:,} documents are searchable, and no more for {STUCK_SECONDS} s")
         await asyncio.sleep(0.1)
 
 

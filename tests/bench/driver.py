@@ -25,6 +25,8 @@ import uvloop
 from tests.bench.load import Zipf, arrivals, percentile, query
 from tests.bench.wire import Wire, request
 
+UNSENT = "not sent"
+
 LEVEL = re.compile(rb'"level":"(\w+)"')
 
 
@@ -106,11 +108,11 @@ class Driver:
                 await self._due.join()
         except TimeoutError:
             pass
-        elapsed = time.perf_counter() - began
+        elapsed, unsent = time.perf_counter() - began, self._due.qsize()
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
-        return self._report(elapsed)
+        return self._report(elapsed, unsent)
 
     async def _send(self) -> None:
         """One connection: sends the next request that is due, and reads its answer."""
@@ -133,9 +135,12 @@ class Driver:
                     self._failed[f"{status} without Retry-After" if silent else str(status)] += 1
             self._due.task_done()
 
-    def _report(self, elapsed: float) -> dict[str, Any]:
+    def _report(self, elapsed: float, unsent: int) -> dict[str, Any]:
         everything = sorted(one for times in self._times.values() for one in times)
         failed = dict(self._failed)
+        if unsent:
+            # Every connection was waiting for an answer: nobody has turned these away, nor heard of them.
+            failed[UNSENT] = unsent
         if missing := len(self._plan) - len(everything) - sum(failed.values()):
             failed["no answer"] = missing
         used = resource.getrusage(resource.RUSAGE_SELF)

@@ -11,6 +11,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 VOCABULARY = 20_000
 """Words of the corpus. How often each is used follows Zipf's law, as in natural language."""
@@ -63,6 +64,7 @@ def percentile(times: Sequence[float], share: float) -> float:
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
+@cache
 def word(rank: int) -> str:
     """The word of a rank: each rank has its own, and frequent ones are short, as in a language."""
     text = ""

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.bench.driver import UNSENT
 from tests.bench.load import Corpus
 from tests.bench.plant import running
 from tests.soak.model import Scale, Tell, Verdict
@@ -20,6 +21,10 @@ CONNECTIONS: Final = 400
 """More than all places and waiting places of a process together (50 and 100): fewer would wait at the sender."""
 
 SHED: Final = {"429", "503"}
+
+NOTES: Final = (
+    f"the sender has {CONNECTIONS} connections: while all of them wait it sends nothing, and nobody turns that away",
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
         "c_per_s": most,
         "rate_per_s": rate,
         "requests": over["sent"],
+        "not_sent": over["failed"].get(UNSENT, 0),
+        "sent_per_s": (over["sent"] - over["failed"].get(UNSENT, 0)) / size.seconds,
         "served": over["all"]["count"],
         "shed": shed,
         "goodput_per_s": goodput,
@@ -81,7 +88,8 @@ def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
         "p99_after_ms": after["all"]["p99"] * 1000,
         "back_after_s": back,
     }
-    return Verdict("overload", PROMISE, figures, tuple(_broken(size, most, goodput, before, over, after, back)), seed)
+    broken = _broken(size, most, goodput, before, over, after, back)
+    return Verdict("overload", PROMISE, figures, tuple(broken), seed, NOTES)
 
 
 def _broken(
@@ -94,9 +102,9 @@ def _broken(
     back: float,
 ) -> list[str]:
     broken: list[str] = []
-    if others := {status: count for status, count in over["failed"].items() if status not in SHED}:
+    if others := {status: count for status, count in over["failed"].items() if status not in {*SHED, UNSENT}}:
         broken.append(f"what was turned away was answered {others}")
-    if not over["failed"] and not size.timed:
+    if not SHED & over["failed"].keys() and not size.timed:
         broken.append("nothing was turned away: it was no overload")
     if not _calm(after):
         broken.append(f"afterwards: {after['failed']}")
