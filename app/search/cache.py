@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -31,6 +32,9 @@ from app.trace import tracing
 T = TypeVar("T")
 
 MEMORY_BYTES: Final = 64 * 2**20
+ENTRY_BYTES: Final = 1024
+"""What keeping an answer takes besides the answer: its keys, and its places in the tables of the cache."""
+
 MAX_ANSWER_BYTES: Final = 2**20
 """An answer that is larger is not kept: one of it would push out hundreds of others."""
 
@@ -108,9 +112,8 @@ class LayeredCache:
         self._client, self._breaker = client, breaker or Breaker("Redis")
         self._writes = writes or Writes()
         self._seconds, self._clock = seconds, clock
-        self._memory: LRUCache[str, bytes] = LRUCache(memory_bytes, getsizeof=len)
-        #: The newest key of a query, whatever its generation.
-        self._latest: LRUCache[str, str] = LRUCache(MAX_TENANTS)
+        #: By query: the newest generation that there was an answer of, and the answer.
+        self._memory: LRUCache[str, tuple[int, bytes]] = LRUCache(memory_bytes, getsizeof=_size)
         self._generations: LRUCache[UUID, tuple[int, float]] = LRUCache(MAX_TENANTS)
         #: By tenant: what is kept under an older generation may not be served, not even in need.
         self._floors: LRUCache[UUID, int] = LRUCache(MAX_TENANTS)
@@ -165,6 +168,10 @@ class LayeredCache:
         self._drop(tenant_id, floor)
         return self._client is None or await self._delete(self._client, tenant_id)
 
+    def floor(self, tenant_id: UUID) -> float:
+        """When a tenant's answers were dropped last, by what this process has learned, s since 1970; 0 if never."""
+        return self._floors.get(tenant_id, 0) / 1000
+
     async def _delete(self, client: Client, tenant_id: UUID) -> bool:
         """Deletes a tenant's answers from Redis."""
         keys = aiter(client.scan_iter(match=f"search:{tenant_id}:*", count=1000))
@@ -184,14 +191,16 @@ class LayeredCache:
             return
         self._floors[tenant_id] = floor
         prefix = f"search:{tenant_id}:"
-        for key in [key for key in self._memory if key.startswith(prefix) and int(key.split(":")[2]) < floor]:
-            del self._memory[key]
+        for query in [query for query in self._memory if query.startswith(prefix)]:
+            if self._memory[query][0] < floor:
+                del self._memory[query]
 
     async def get(self, key: str) -> Answer | None:
         """What is kept: fresh, or stale."""
         now = self._clock()
-        held = self._memory.get(key)
-        if held is not None and (answer := self._read(held, Level.MEMORY, now)):
+        query, generation = _parts(key)
+        held = self._memory.get(query)
+        if held and held[0] == generation and (answer := self._read(held[1], Level.MEMORY, now)):
             return answer
         if self._client is None:
             return None
@@ -206,16 +215,13 @@ class LayeredCache:
         """Keeps an answer."""
         now = self._clock()
         fresh_until = now + (DEGRADED_SECONDS if answer.degraded else self._seconds)
-        settled = int(key.split(":")[2]) / 1000 + SETTLE_SECONDS
+        settled = _parts(key)[1] / 1000 + SETTLE_SECONDS
         if answer.level == Level.OPENSEARCH and now < settled:
             # It was made a moment after a write, and may not have it: it counts until it surely would.
             fresh_until = min(fresh_until, settled)
         raw = msgspec.msgpack.encode(_Kept(now, fresh_until, answer))
-        kind, tenant, generation, _ = key.split(":")
-        del kind
-        if len(raw) > MAX_ANSWER_BYTES or int(generation) < self._floors.get(UUID(tenant), 0):
+        if len(raw) > MAX_ANSWER_BYTES or not self._remember(key, raw):
             return
-        self._remember(key, raw)
         if self._client is not None:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
@@ -224,11 +230,10 @@ class LayeredCache:
 
     def last(self, key: str) -> Answer | None:
         """The last answer to a query, however old: for when there is no other."""
-        latest = self._latest.get(_query_of(key))
-        raw = self._memory.get(latest) if latest else None
-        if raw is None:
+        held = self._memory.get(_parts(key)[0])
+        if held is None:
             return None
-        kept = _DECODER.decode(raw)
+        kept = _DECODER.decode(held[1])
         age = max(0.0, self._clock() - kept.made_at)
         return msgspec.structs.replace(kept.answer, level=Level.MEMORY, stale=True, degraded=True, age_seconds=age)
 
@@ -263,12 +268,17 @@ class LayeredCache:
         stale = answer.stale or now > kept.fresh_until
         return msgspec.structs.replace(answer, level=level, stale=stale, age_seconds=age)
 
-    def _remember(self, key: str, raw: bytes) -> None:
-        try:
-            self._memory[key] = raw
-        except ValueError:
-            return  # larger than all of the memory that there is for answers
-        self._latest[_query_of(key)] = key
+    def _remember(self, key: str, raw: bytes) -> bool:
+        """Keeps an answer here, unless its tenant's were dropped while it was made or on its way."""
+        query, generation = _parts(key)
+        if generation < self._floors.get(UUID(key.split(":")[1]), 0):
+            return False
+        held = self._memory.get(query)
+        if held is None or held[0] <= generation:
+            # Larger than all of the memory that there is for answers: then it is nowhere.
+            with suppress(ValueError):
+                self._memory[query] = generation, raw
+        return True
 
     async def _write(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """What Redis answers to a write; None if it does not, or takes none."""
@@ -300,7 +310,11 @@ def _generation_key(tenant_id: UUID) -> str:
     return f"generation:{tenant_id}"
 
 
-def _query_of(key: str) -> str:
-    """A key without its generation."""
-    kind, tenant, _, digest = key.split(":")
-    return f"{kind}:{tenant}:{digest}"
+def _parts(key: str) -> tuple[str, int]:
+    """A key without its generation, and the generation."""
+    kind, tenant, generation, digest = key.split(":")
+    return f"{kind}:{tenant}:{digest}", int(generation)
+
+
+def _size(held: tuple[int, bytes]) -> int:
+    return len(held[1]) + ENTRY_BYTES

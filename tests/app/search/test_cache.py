@@ -1,7 +1,7 @@
 """Answers are kept in memory and in Redis, for a while, and no write leaves an old one standing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sized
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -10,7 +10,7 @@ import pytest
 from app.index.model import Hit, Match, Query, Result
 from app.redis_client import open_client
 from app.resilience.breaker import Breaker, State
-from app.search.cache import LayeredCache
+from app.search.cache import ENTRY_BYTES, LayeredCache
 from app.search.model import Answer, Cache, Level, key_of
 from app.settings import load
 from app.tenancy import internal
@@ -135,16 +135,32 @@ async def test_what_another_engine_said_is_kept_for_a_moment() -> None:
 
 
 async def test_memory_is_bounded_and_a_giant_is_not_kept() -> None:
-    cache, tenant = LayeredCache(None, memory_bytes=20_000), uuid4()
+    room = 20 * 2 * ENTRY_BYTES
+    cache, tenant = LayeredCache(None, memory_bytes=room), uuid4()
     for number in range(500):
         await cache.put(await key(cache, tenant, str(number)), answer())
     size = (await cache.health()).detail["bytes"]
     assert isinstance(size, int)
-    assert 10_000 < size <= 20_000
+    assert room / 2 < size <= room
+    # Nor does anything else grow with every query that was ever asked.
+    assert all(len(one) <= 40 for one in vars(cache).values() if isinstance(one, Sized))
     giant = answer()
     giant.result.hits[0].fields["content"] = "x" * 2**21
     await cache.put(await key(cache, tenant, "giant"), giant)
     assert await cache.get(await key(cache, tenant, "giant")) is None
+
+
+async def test_a_late_answer_of_before_a_write_does_not_stand_in_for_one_of_after_it() -> None:
+    cache, tenant = LayeredCache(None), uuid4()
+    old = await key(cache, tenant)
+    await cache.advance(tenant)
+    new = await key(cache, tenant)
+    await cache.put(new, answer(2))
+    await cache.put(old, answer(1))
+    found, last = await cache.get(new), cache.last(new)
+    assert found
+    assert last
+    assert (found.result.total, last.result.total) == (2, 2)
 
 
 @pytest.fixture(params=["redis", "redis_cluster"])
