@@ -10,13 +10,15 @@ does not trust it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from app.errors import ForbiddenError
-from app.index.model import Filter, Query, Suggest
+from app.index.model import Filter, Position, Query, Suggest
 
 
 class Right(StrEnum):
@@ -73,6 +75,10 @@ class ScopedQuery:
     def filters(self) -> tuple[Filter, ...]:
         """All filters that have to hold: the forced ones, and those that were asked for."""
         return (*self.forced, *self.query.filters)
+
+    def behind(self, position: Position) -> ScopedQuery:
+        """The same query, from behind a position on."""
+        return replace(self, query=msgspec.structs.replace(self.query, after=position))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from app.index.placement import (
     Size,
     Tier,
     layout_of,
+    outdated,
     place_of,
     plan,
 )
@@ -105,6 +106,8 @@ async def prepare(settings: Settings, *, tell: Tell) -> list[Applied]:
         applied = await _apply(settings, its.search, tell=tell)
         shared = _shared(its.search)
         indexed = await its.connection.fetchval("SELECT EXISTS (SELECT FROM documents WHERE status = 'INDEXED')")
+        for name in outdated(await Indexes(its.search).every(), prefix=its.search.prefix):
+            tell(f"OpenSearch: {name} is of a former layout (docsearch-api rebuild-index makes it again)")
         if not await Indexes(its.search).behind(shared.alias):
             if indexed:
                 # An empty index would answer that there is nothing; without one full text answers.

@@ -197,15 +197,15 @@ async def _search(call: Call, request: SearchRequest) -> SearchAnswer:
     query: Query = parse.to_query(request, call.service.bounds)
     scoped = call.scope.query(query)
     if request.cursor:
-        after = call.service.cursors.open(scoped, request.cursor)
-        scoped = call.scope.query(msgspec.structs.replace(query, after=after))
+        scoped = scoped.behind(call.service.cursors.open(scoped, request.cursor))
     found = await call.service.search.search(scoped)
     result, took = found.result, time.perf_counter() - began
     call.service.metrics.searched(call.scope.tenant_id, found, took)
     cursor = ""
     if result.hits and len(result.hits) == query.size:
         last = result.hits[-1]
-        cursor = call.service.cursors.seal(scoped, Position(last.position, last.document_id, result.snapshot))
+        ended = Position(last.position, last.document_id, result.snapshot, result.snapshot_at, result.engine)
+        cursor = call.service.cursors.seal(scoped, ended)
     hits = [msgspec.structs.replace(hit, position=()) for hit in result.hits]
     return SearchAnswer(
         total=result.total,

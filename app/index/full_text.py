@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
@@ -33,6 +34,9 @@ from app.tenancy import ScopedQuery, ScopedSuggest, internal
 
 MAX_CANDIDATES: Final = 20_000
 """Words of the vocabulary that a misspelt one is compared with, the most frequent first."""
+
+MAX_MISSPELT: Final = 10
+"""Words of a query that are looked for as misspelt. More are taken as they are: each is compared with many."""
 
 _STEM: Final = "coalesce((ts_lexize('english_stem', {0}))[1], {0})"
 
@@ -112,7 +116,9 @@ class FullText:
             exact=True,
             hits=[_hit(found, asked) for found in row["hits"]],
             facets=[_facet(request.field, row[f"facet_{at}"]) for at, request in enumerate(asked.facets)],
-            corrected=corrected,
+            # The vocabulary is of all documents: who may see some of them alone is told no word of it.
+            corrected={} if query.forced else corrected,
+            engine=self.level,
         )
 
     async def suggest(self, suggest: ScopedSuggest) -> Sequence[Suggestion]:
@@ -319,7 +325,15 @@ async def _look_up(connection: Connection, lookups: Sequence[Lookup]) -> tuple[V
     words = sorted({lookup.word for lookup in whole})
     if not words:
         return found, {}
-    stems: dict[str, list[str]] = {word: [] for word in words}
+    synonyms: dict[str, list[str]] = {}
+    if any(lookup.synonyms for lookup in whole):
+        for row in await connection.fetch(
+            "SELECT word, alternatives FROM synonyms WHERE tenant_id = current_tenant() AND word = ANY($1)", words
+        ):
+            synonyms[row["word"]] = row["alternatives"]
+    # A synonym of one word is found with its endings, too. One of several is a phrase, as it is written.
+    asked = {*words, *(other for alternatives in synonyms.values() for other in alternatives if " " not in other)}
+    stems: dict[str, list[str]] = {word: [] for word in asked}
     for row in await connection.fetch(
         f"""
         SELECT asked.word AS asked, near.word FROM unnest($1::text[]) AS asked (word),
@@ -329,22 +343,19 @@ async def _look_up(connection: Connection, lookups: Sequence[Lookup]) -> tuple[V
             ORDER BY documents DESC, word LIMIT {MAX_VARIANTS}
         ) AS near
         """,
-        words,
+        sorted(asked),
     ):
         stems[row["asked"]].append(row["word"])
-    synonyms: dict[str, list[str]] = {}
-    if any(lookup.synonyms for lookup in whole):
-        for row in await connection.fetch(
-            "SELECT word, alternatives FROM synonyms WHERE tenant_id = current_tenant() AND word = ANY($1)", words
-        ):
-            synonyms[row["word"]] = row["alternatives"]
     corrected: dict[str, list[str]] = {}
     for lookup in whole:
         variants = list(stems[lookup.word])
         if lookup.synonyms:
-            variants += synonyms.get(lookup.word, [])
+            for other in synonyms.get(lookup.word, []):
+                variants += [other, *stems.get(other, [])]
         if not variants and lookup.fuzzy and edits(lookup.word):
-            variants = corrected[lookup.word] = await _near(connection, lookup.word)
+            if lookup.word not in corrected and len(corrected) < MAX_MISSPELT:
+                corrected[lookup.word] = await _near(connection, lookup.word)
+            variants = corrected.get(lookup.word, [])
         found[lookup] = tuple(variants)
     return found, {word: near for word, near in corrected.items() if near}
 
@@ -363,7 +374,13 @@ async def _near(connection: Connection, word: str) -> list[str]:
         len(word) + most,
         MAX_CANDIDATES,
     )
-    ranked = [(distance(word, row["word"], most), -row["documents"], row["word"]) for row in rows]
+    # In a thread: it may take a fifth of a second, in which everybody else would wait.
+    return await asyncio.to_thread(_ranked, word, [(row["word"], row["documents"]) for row in rows])
+
+
+def _ranked(word: str, candidates: Sequence[tuple[str, int]]) -> list[str]:
+    most = edits(word)
+    ranked = [(distance(word, near, most), -documents, near) for near, documents in candidates]
     return [near for edits_, _, near in sorted(ranked) if edits_ <= most][:MAX_VARIANTS]
 
 

@@ -239,7 +239,8 @@ def _matched_columns(query: Query) -> list[str]:
 
 
 def _column(one: Sort) -> str:
-    return one.field
+    # By code points, as OpenSearch has it, whatever the database's language is: a cursor may be gone on with there.
+    return 'title COLLATE "C"' if one.field == "title" else one.field
 
 
 def _sorted_by(sort: Sequence[Sort]) -> str:
@@ -309,7 +310,8 @@ def _term(one: Term, values: Parameters) -> str:
     if one.field == "tags":
         return f"f.tags && {texts}"
     if one.field in KEYWORD_FIELDS:
-        return f"f.{one.field} = ANY({texts})"
+        # What is empty is not there, and nobody's value.
+        return f"(f.{one.field} = ANY({texts}) AND f.{one.field} <> '')"
     raise InvalidQueryError(f"{one.field} is no keyword field", why="a term is compared as a whole", pointer="/filters")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from app.document import MAX_TITLE
 from app.index.placement import PREFIX, SCHEMA
 
 REPOSITORY: Final = "s3_repository"
@@ -11,6 +12,9 @@ REPOSITORY: Final = "s3_repository"
 
 REFRESH_SECONDS: Final = 30
 """What was written can be found after so long (requirement, section 5)."""
+
+TITLE_UNITS: Final = 2 * MAX_TITLE
+"""OpenSearch counts in units of UTF-16, of which a character has two at most. What is longer would have no order."""
 
 
 def settings(primaries: int, *, replicas: int = 2, refresh_seconds: int = REFRESH_SECONDS) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def mappings() -> dict[str, Any]:
             "document_id": keyword,
             "version": {"type": "long"},
             "deleted": {"type": "boolean"},
-            "title": {**text, "fields": {**text["fields"], "sort": {"type": "keyword", "ignore_above": 1000}}},
+            "title": {**text, "fields": {**text["fields"], "sort": {"type": "keyword", "ignore_above": TITLE_UNITS}}},
             "content": text,
             "snippet": {"type": "keyword", "index": False, "doc_values": False},
             "author": keyword,

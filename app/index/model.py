@@ -217,11 +217,15 @@ class Position(Struct, frozen=True):
         values: The last hit's sort values in the order of ``Query.sort``; dates as ISO 8601.
         document_id: The last hit.
         snapshot: What the engine calls the point in time that pages are read from; empty if it has none.
+        snapshot_at: When that was, s since 1970.
+        engine: The level of the engine whose page it was: a score is its own, and compares with no other's.
     """
 
     values: tuple[Scalar, ...]
     document_id: UUID
     snapshot: str = ""
+    snapshot_at: float = 0.0
+    engine: str = ""
 
 
 class Suggest(Struct, frozen=True):
@@ -289,6 +293,8 @@ class Result(Struct, frozen=True):
         hits: The page.
         facets: What was counted.
         snapshot: The point in time that the next page is to be read from; empty if the engine has none.
+        snapshot_at: When that was, s since 1970.
+        engine: The level of the engine that found it.
         corrected: Words that were taken for others because they were not found: misspelt word to what was searched.
     """
 
@@ -297,6 +303,8 @@ class Result(Struct, frozen=True):
     hits: list[Hit]
     facets: list[Facet]
     snapshot: str = ""
+    snapshot_at: float = 0.0
+    engine: str = ""
     corrected: dict[str, list[str]] = {}
 
 

@@ -53,7 +53,11 @@ CLOCK_SECONDS: Final = 0.25
 """Longer than OpenSearch's clock takes to move on: `thread_pool.estimated_time_interval` is 200 ms."""
 
 POINT_IN_TIME: Final = "5m"
-"""How long pages of one search are read from the same point in time, from one page to the next."""
+"""How long an index may take from one page to the next while all of it is read."""
+
+PAGES: Final = "1m"
+"""The same, of pages that a caller asks for. Who takes longer goes on at another point in time: a node of OpenSearch
+has room for 300 (`search.max_open_pit_context`), and each keeps segments that are merged."""
 
 MAX_BULK_BYTES: Final = 5 * 2**20
 """A bulk request has 5 to 15 MiB (OpenSearch, "Tuning for indexing speed")."""
@@ -240,21 +244,31 @@ class OpenSearch:
         words = sorted({*words_in(asked.clause)})
         synonyms = await self._synonyms_of(query.tenant_id, words) if words else {}
         body = search_body(query, synonyms)
-        snapshot = ""
+        snapshot, at = "", 0.0
         if asked.after is not None:
-            snapshot = asked.after.snapshot or await self._point_in_time(layout)
+            snapshot, at = asked.after.snapshot, asked.after.snapshot_at
+            if not snapshot:
+                snapshot, at = await self._begin(layout)
         found = await self._search(layout, body, snapshot)
         if found is None:
             # The point in time has passed: from here on pages are read from another one.
-            snapshot = await self._point_in_time(layout)
-            found = await self._search(layout, body, snapshot) or {}
+            snapshot, at = await self._begin(layout)
+            found = await self._search(layout, body, snapshot)
+        if found is None:
+            snapshot, at = "", 0.0
+            found = await self._search(layout, body, snapshot)
         total = found["hits"]["total"]
+        if snapshot and len(found["hits"]["hits"]) < asked.size:
+            await self._end(found.get("pit_id", snapshot))
+            snapshot = ""
         return Result(
             total=total["value"],
             exact=total["relation"] == "eq",
             hits=[_hit(one, asked) for one in found["hits"]["hits"]],
             facets=[_facet(one.field, found["aggregations"][f"facet_{at}"]) for at, one in enumerate(asked.facets)],
-            snapshot=found.get("pit_id", snapshot),
+            engine=self.level,
+            snapshot=found.get("pit_id", snapshot) if snapshot else "",
+            snapshot_at=at,
         )
 
     async def suggest(self, suggest: ScopedSuggest) -> Sequence[Suggestion]:
@@ -273,7 +287,7 @@ class OpenSearch:
             marked = {word.lower() for piece in pieces for word in re.findall(f"{_OPENING}(.*?){_CLOSING}", piece)}
             begun.update(word for word in marked if word.startswith(words[-1]))
             if "title" in marks:
-                titles.append(Suggestion(hit["_source"]["title"], "title", UUID(hit["_id"])))
+                titles.append(Suggestion(hit["_source"]["title"], "title", _id(hit)))
         ranked = sorted(begun.items(), key=lambda item: (-item[1], item[0]))
         completed = [Suggestion(" ".join((*words[:-1], word)), "word") for word, _ in ranked]
         size = suggest.suggest.size
@@ -300,7 +314,12 @@ class OpenSearch:
         sent: list[Write] = []
         size = 0
         for one in batch:
-            body = orjson.dumps(document(one))
+            try:
+                body = orjson.dumps(document(one))
+            except (TypeError, ValueError) as error:
+                # Whatever it is, it is this one document's: others go on, and it is told where it ended.
+                outcomes.append(Written(one, Outcome.REFUSED, f"it cannot be written as JSON: {error}"[:500]))
+                continue
             pairs = [part for layout in layouts[one.tenant_id] for part in (_action(one, layout, version_type), body)]
             length = sum(map(len, pairs))
             if sent and size + length > MAX_BULK_BYTES:
@@ -369,7 +388,8 @@ class OpenSearch:
         layout = await self._layouts.read(tenant_id)
         async with self.call(ADMIN_SECONDS) as client:
             await client.indices.refresh(index=layout.alias)
-        snapshot = await self._point_in_time(layout)
+        async with self.call(SEARCH_SECONDS):
+            snapshot = str((await self._point_in_time(layout, POINT_IN_TIME))["pit_id"])
         body = {**_versions(guard(tenant_id, ())), "sort": [{"document_id": "asc"}]}
         try:
             while True:
@@ -383,9 +403,7 @@ class OpenSearch:
                     return
                 body["search_after"] = hits[-1]["sort"]
         finally:
-            with suppress(ApiError):
-                async with self.call(ADMIN_SECONDS) as client:
-                    await client.delete_pit(body={"pit_id": [snapshot]})
+            await self._end(snapshot)
 
     async def versions_of(self, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, int]:
         """Version by document of those of some documents that are in the index, as of now."""
@@ -420,11 +438,31 @@ class OpenSearch:
         """Closes the connections."""
         await self._client.close()
 
-    async def _point_in_time(self, layout: Layout) -> str:
+    async def _begin(self, layout: Layout) -> tuple[str, float]:
+        """A point in time for the pages of a search, and when it began, s since 1970; none if there are too many.
+
+        Then pages are read from the index as it is. That a caller has used them all up is no failure of OpenSearch.
+        """
         async with self.call(SEARCH_SECONDS):
-            params = {"keep_alive": POINT_IN_TIME} | ({"routing": layout.routing} if layout.routing else {})
-            found = await self._client.create_pit(index=layout.alias, params=params)
-        return str(found["pit_id"])
+            try:
+                found = await self._point_in_time(layout, PAGES)
+            except TransportError as error:
+                if error.status_code != 429:
+                    raise
+                return "", 0.0
+        return str(found["pit_id"]), found["creation_time"] / 1000
+
+    async def _end(self, snapshot: str) -> None:
+        """Closes a point in time. It ends by itself if OpenSearch does not answer."""
+        with suppress(ApiError):
+            async with self.call(SEARCH_SECONDS) as client:
+                await client.delete_pit(body={"pit_id": [snapshot]})
+
+    async def _point_in_time(self, layout: Layout, keep_alive: str) -> Any:
+        # Of some shards alone it would be whole for whoever reads it.
+        params: dict[str, Any] = {"keep_alive": keep_alive, "allow_partial_pit_creation": "false"}
+        params |= {"routing": layout.routing} if layout.routing else {}
+        return await self._client.create_pit(index=layout.alias, params=params)
 
     async def _search(self, layout: Layout, body: Json, snapshot: str, *, seconds: float = SEARCH_SECONDS) -> Any:
         """What a search finds; None if its point in time has passed."""
@@ -434,7 +472,7 @@ class OpenSearch:
         async def once() -> Any:
             async with self.call(seconds):
                 if snapshot:
-                    pit = {"id": snapshot, "keep_alive": POINT_IN_TIME}
+                    pit = {"id": snapshot, "keep_alive": PAGES if seconds == SEARCH_SECONDS else POINT_IN_TIME}
                     try:
                         return await self._client.search(body={**body, "pit": pit}, params=params)
                     except NotFoundError:
@@ -488,7 +526,8 @@ def _translated(error: TransportError) -> Exception:
 def _action(write: Write, layout: Layout, version_type: str) -> bytes:
     action: Json = {
         "_index": layout.alias,
-        "_id": str(write.document_id),
+        # In the index that small tenants share, documents of two of them may have the same id: callers choose it.
+        "_id": f"{write.tenant_id}:{write.document_id}",
         "version": write.version,
         "version_type": version_type,
     }
@@ -528,8 +567,12 @@ def _versions(query: Json) -> Json:
     }
 
 
+def _id(hit: Mapping[str, Any]) -> UUID:
+    return UUID(hit["_id"].rpartition(":")[2])
+
+
 def _version(hit: Mapping[str, Any]) -> tuple[UUID, int]:
-    return UUID(hit["_id"]), hit["fields"]["version"][0]
+    return _id(hit), hit["fields"]["version"][0]
 
 
 def _hit(found: Mapping[str, Any], query: Query) -> Hit:
@@ -540,7 +583,7 @@ def _hit(found: Mapping[str, Any], query: Query) -> Hit:
         for one, value in zip(query.sort, found["sort"][:-1], strict=True)
     )
     return Hit(
-        document_id=UUID(found["_id"]),
+        document_id=_id(found),
         score=found["_score"] or 0.0,
         version=source["version"],
         fields={name: source.get(name, empty.get(name)) for name in query.fields},

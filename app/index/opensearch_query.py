@@ -7,12 +7,13 @@ delete goes through it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
+from app.document import SAFE_INTEGER
 from app.index.model import (
     DATE_FIELDS,
     METADATA,
@@ -42,6 +43,8 @@ Synonyms = Mapping[str, Sequence[str]]
 
 SNIPPET: Final = 240
 """Characters of a content that a hit shows."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 TITLE_BOOST: Final = 4
 """A word in a title counts as much as four in a content."""
@@ -235,8 +238,8 @@ def _after(query: Query) -> list[Scalar]:
     found: list[Scalar] = []
     for one, value in zip(query.sort, query.after.values, strict=True):
         if one.field in DATE_FIELDS:
-            # A date is sorted by its milliseconds.
-            found.append(int(datetime.fromisoformat(str(value)).timestamp() * 1000))
+            # A date is sorted by its milliseconds, in whole numbers: a float is one too low for some.
+            found.append((datetime.fromisoformat(str(value)) - _EPOCH) // timedelta(milliseconds=1))
         else:
             found.append(value)
     return [*found, str(query.after.document_id)]
@@ -263,11 +266,17 @@ def _highlight(marks: Highlight, clause: Json) -> Json:
 
 
 def _named(field: str, value: Scalar) -> str:
-    """A name of the metadata with a value: equal numbers are equal texts."""
-    if isinstance(value, float) and value.is_integer():
+    """A name of the metadata with a value: equal numbers are equal texts.
+
+    A number beyond what a float counts by ones is written as a float: what PostgreSQL gives back of one may be either.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) <= SAFE_INTEGER:
         value = int(value)
+    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
+        value = float(value)
     return f"{field.removeprefix(METADATA)}={orjson.dumps(value).decode()}"
 
 
 def _plain(bound: datetime | float) -> str | float:
-    return bound.isoformat() if isinstance(bound, datetime) else bound
+    # To the end: OpenSearch takes a bound that lacks its last digits for the last moment that begins like it.
+    return bound.isoformat(timespec="microseconds") if isinstance(bound, datetime) else bound

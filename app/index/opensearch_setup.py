@@ -98,7 +98,12 @@ class Access:
         """
         rights = {
             "reader": (self.readers, ["cluster_composite_ops_ro", "cluster:monitor/health"], ["read"]),
-            "writer": (self.writers, ["cluster_composite_ops", "cluster_monitor"], ["indices_all"]),
+            # What deletes by a query scrolls, and closes that when it is done: `cluster_composite_ops` has the one.
+            "writer": (
+                self.writers,
+                ["cluster_composite_ops", "cluster_monitor", "indices:data/read/scroll/clear"],
+                ["indices_all"],
+            ),
         }
         return {
             f"{prefix}-{name}": (

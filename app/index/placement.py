@@ -31,8 +31,9 @@ FEW_SHARD_BYTES: Final = 10 * GIB
 ROOM: Final = 0.7
 """Who becomes smaller goes back to a tier when it fills so much of it at most: one that lies at a bound stays put."""
 
-SCHEMA: Final = 1
-"""Of the fields of an index (`app.index.lifecycle.mappings`): an index of another number has to be filled again."""
+SCHEMA: Final = 2
+"""Of the fields of an index (`app.index.lifecycle.mappings`) and of what its documents are called: an index of another
+number has to be filled again."""
 
 SHARED: Final = UUID(int=0)
 """In place of a tenant: the index that small tenants share."""
@@ -204,6 +205,12 @@ def index_name(alias: str, taken: Iterable[str] = ()) -> str:
     pattern = re.compile(rf"{re.escape(alias)}-\d+-(\d+)")
     numbers = [int(match[1]) for name in taken if (match := pattern.fullmatch(name))]
     return f"{alias}-{SCHEMA}-{max(numbers, default=0) + 1:06}"
+
+
+def outdated(names: Iterable[str], *, prefix: str = PREFIX) -> list[str]:
+    """Those indexes that were made by another schema: what is written now and what is there do not go together."""
+    pattern = re.compile(rf"{re.escape(prefix)}(?:-[\w-]+)?-(\d+)-\d{{6}}")
+    return [name for name in names if (match := pattern.fullmatch(name)) and int(match[1]) != SCHEMA]
 
 
 def _fits(tier: Tier, size: Size, share: float = 1.0) -> bool:

@@ -8,17 +8,24 @@ and its synonyms. `words_of` says what to look up, `compile_clause` puts the fin
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 from typing import Final
 from uuid import UUID
 
 from app.errors import InvalidQueryError
 from app.index.model import Bool, Clause, Everything, Match, Phrase, Prefix
 
-WORD: Final = re.compile(r"\w[\w'\u2019.@/&+-]*")
-"""What a word of a query is: PostgreSQL's parser takes it apart in the same way as the text."""
+_JOINERS: Final = "\u200c\u200d"
+_MARKS: Final = "".join(one for one in map(chr, range(0x300, 0x1F000)) if unicodedata.category(one)[0] == "M")
+"""Accents and vowels that are characters of their own, up to the last script that has any: ``\\w`` has none."""
+
+WORD: Final = re.compile(rf"\w[\w{_MARKS}{_JOINERS}'\u2019.@/&+-]*")
+"""What a word of a query is. OpenSearch's tokenizer keeps a letter and its marks together; PostgreSQL's parser takes a
+query apart in the same way as the text."""
 
 LABELS: Final = {"title": "A", "content": "D"}
 """The weight that a field's words have in the index: a query for one field asks for its label."""
@@ -27,6 +34,9 @@ MAX_VARIANTS: Final = 50
 """Words that one word of a query becomes, at most: the most frequent of the vocabulary."""
 
 MAX_COMBINATIONS: Final = 100
+
+MAX_TEXT: Final = 2**20
+"""Characters of a query as it is written out: clauses in clauses multiply."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +98,12 @@ def compile_clause(clause: Clause, variants: Variants, tenant_id: UUID) -> str:
             return everything
         if isinstance(part, Bool):
             return combine(part)
-        label = _label(part.fields)
         if isinstance(part, Phrase):
-            words = [quoted(word) + label for word in split(part.text)]
-            return f"({' <-> '.join(words)})" if words else f"!{everything}"
+            # Field by field: the first word of a content stands behind the last one of its title.
+            words = [quoted(word) for word in split(part.text)]
+            phrases = [" <-> ".join(f"{word}:{LABELS[field]}" for word in words) for field in part.fields]
+            return f"({' | '.join(phrases)})" if words else f"!{everything}"
+        label = _label(part.fields)
         lookups = [*words_of(part)]
         if not lookups:
             return f"!{everything}"
@@ -161,11 +173,14 @@ def _label(fields: tuple[str, ...]) -> str:
 def _at_least(needed: int, clauses: list[str], everything: str) -> str:
     if needed > len(clauses):
         return f"!{everything}"
-    chosen = [*combinations(clauses, needed)]
-    if len(chosen) > MAX_COMBINATIONS:
+    # By arithmetic: to make them in order to count them is what they are refused for.
+    number = comb(len(clauses), needed)
+    length = sum(map(len, clauses)) * comb(len(clauses) - 1, needed - 1)
+    if number > MAX_COMBINATIONS or length > MAX_TEXT:
         raise InvalidQueryError(
             f"minimum_should_match is {needed} of {len(clauses)} clauses",
-            why=f"that is {len(chosen):,} combinations, and {MAX_COMBINATIONS} can be written out",
+            why=f"that is {number:,} combinations of {length:,} characters, and {MAX_COMBINATIONS} combinations of"
+            f" {MAX_TEXT:,} characters can be written out",
             remedy="Use fewer clauses",
         )
-    return "(" + " | ".join(f"({' & '.join(one)})" for one in chosen) + ")"
+    return "(" + " | ".join(f"({' & '.join(one)})" for one in combinations(clauses, needed)) + ")"

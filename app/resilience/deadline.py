@@ -67,6 +67,16 @@ def within(seconds: float) -> Iterator[None]:
         _ENDS.reset(token)
 
 
+@contextmanager
+def apart(seconds: float) -> Iterator[None]:
+    """What happens inside has so much time, s, whatever is left to whoever began it: others wait for it, too."""
+    token = _ENDS.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ENDS.reset(token)
+
+
 def left(most: float) -> float:
     """The time that is left, s, and no more than some.
 

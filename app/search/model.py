@@ -57,6 +57,9 @@ class Cache(Protocol):
             Whether that is done: not while what keeps them does not answer.
         """
 
+    def floor(self, tenant_id: UUID) -> float:
+        """When a tenant's answers were dropped last, s since 1970; 0 if never."""
+
     async def get(self, key: str) -> Answer | None:
         """What is kept, with ``level``, ``stale`` and ``age_seconds`` as they are by now."""
 
@@ -88,6 +91,11 @@ class NoCache:
         """Nothing to drop."""
         del tenant_id
         return True
+
+    def floor(self, tenant_id: UUID) -> float:
+        """Nothing was ever dropped."""
+        del tenant_id
+        return 0.0
 
     async def get(self, key: str) -> Answer | None:
         """Never anything."""

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from app.errors import ApiError, DeadlineExceededError, OverloadedError, UnavailableError
-from app.index.model import Index, Suggestion
+from app.index.model import DATE_FIELDS, Index, Position, Sort, Suggestion
 from app.resilience import deadline
 from app.resilience.bulkhead import SEARCH, WARMING, Bulkhead
 from app.search.model import DIGEST, Answer, Cache, key_of
@@ -27,14 +28,22 @@ log = structlog.get_logger(__name__)
 _DOWN: Final = (UnavailableError, DeadlineExceededError, OverloadedError)
 
 REFRESH_SECONDS: Final = 10.0
-"""How long an answer may take that nobody waits for, s."""
+"""How long an answer may take that several wait for, or nobody, s."""
 
 
 GIVE_WAY_SECONDS: Final = 0.05
 """How long warming waits before it looks again whether users leave room, s."""
 
+SKEW_SECONDS: Final = 5.0
+"""How far the clocks of OpenSearch and Redis may be apart, s."""
+
 TELL_SECONDS: Final = 10.0
 """Of an engine that goes on failing the log is told so often, s: with a breaker open each search fails there."""
+
+
+def portable(sort: Sequence[Sort]) -> bool:
+    """Whether each engine can go on behind a page of another: dates and titles are the same everywhere, scores not."""
+    return all(one.field in ("title", *DATE_FIELDS) for one in sort)
 
 
 class Noted(Protocol):
@@ -84,6 +93,7 @@ class SearchService:
         """
         if query.query.after is not None:
             # Pages behind a cursor are read once, by one caller.
+            query = await self._forgotten(query, query.query.after)
             async with self._bulkhead.enter():
                 return await self._ask(query)
         with tracing.span("cache") as span:
@@ -101,6 +111,13 @@ class SearchService:
             if last := self._cache.last(key):
                 return last
             raise
+
+    async def _forgotten(self, query: ScopedQuery, after: Position) -> ScopedQuery:
+        """The page of a cursor, but of no point in time at which there still was what has been erased since."""
+        await self._cache.generation(query.tenant_id)
+        if after.snapshot and after.snapshot_at < self._cache.floor(query.tenant_id) + SKEW_SECONDS:
+            return query.behind(msgspec.structs.replace(after, snapshot="", snapshot_at=0.0))
+        return query
 
     async def warm(self, query: ScopedQuery) -> bool:
         """Sees to it that a query's answer is kept, while users leave room for that: half of what the engines take.
@@ -159,7 +176,8 @@ class SearchService:
             flight.exception()
 
     async def _make(self, key: str, query: ScopedQuery) -> Answer:
-        with deadline.within(REFRESH_SECONDS):
+        # Whoever came first may have less time left than those who wait with them.
+        with deadline.apart(REFRESH_SECONDS):
             async with self._bulkhead.enter():
                 answer = await self._ask(query)
             # Nobody waits for it to be kept. It is in this process before anybody has it.
@@ -170,8 +188,11 @@ class SearchService:
 
     async def _ask(self, query: ScopedQuery) -> Answer:
         """What the first engine says that answers."""
+        after = query.query.after
         failed: ApiError | None = None
         for engine in self._engines:
+            if after and after.engine not in ("", engine.level) and not portable(query.query.sort):
+                continue
             try:
                 began = time.perf_counter()
                 with tracing.span("engine", {"engine.name": engine.level}, kind="client"):
@@ -182,6 +203,13 @@ class SearchService:
                 failed = self._failed(engine, error)
                 continue
             return Answer(result, engine.level, degraded=engine is not self._engines[0])
+        if after and after.engine and not portable(query.query.sort):
+            raise UnavailableError(
+                "the next page cannot be read",
+                why=f"{after.engine} does not answer, and scores of another engine are others",
+                remedy="Go on later, or search again without a cursor",
+                retry_after=1,
+            ) from failed
         raise failed or UnavailableError("there is no engine")
 
     def _failed(self, engine: Index, error: ApiError) -> ApiError:

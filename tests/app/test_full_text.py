@@ -74,6 +74,24 @@ async def test_a_misspelt_word_finds_what_was_meant(shelf: Shelf) -> None:
     assert await shelf.found(Match("xq", fuzzy="auto")) == set()
 
 
+async def test_a_misspelt_word_is_looked_for_once_and_ten_of_a_query_at_most(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    near = full_text._near
+
+    async def count(connection: Connection, word: str) -> list[str]:
+        looked.append(word)
+        return await near(connection, word)
+
+    monkeypatch.setattr(full_text, "_near", count)
+    await shelf.found(Match("cofee " * 100, fuzzy="auto"))
+    assert looked == ["cofee"]
+    looked.clear()
+    await shelf.found(Match(" ".join(f"unknown{number}" for number in range(100)), fuzzy="auto"))
+    assert len(looked) == len({*looked}) == full_text.MAX_MISSPELT
+
+
 async def test_a_text_cannot_bring_marks_of_its_own(world: World) -> None:
     scope = await world.tenant("a")
     await world.put(scope, Document(title="\ue000script\ue001 tea", content="x"))

@@ -92,7 +92,7 @@ async def test_a_key_that_could_do_nothing_is_not_made(body: Any, api: Api) -> N
 async def test_a_token_sees_what_its_filter_lets_through_and_cannot_take_it_off(api: Api) -> None:
     admin = await api.tenant("mine")
     ada = await admin.add(title="One", author="ada")
-    await admin.add(title="Two", author="bob")
+    await admin.add(title="Two zanzibar", author="bob")
     await api.index_all()
     forced = [{"kind": "term", "field": "author", "values": ["ada"]}]
     token = (await admin("POST", "/v1/tokens", json={"subject": "u", "filters": forced})).json()["token"]
@@ -102,6 +102,10 @@ async def test_a_token_sees_what_its_filter_lets_through_and_cannot_take_it_off(
     facets = (await bearer("POST", "/v1/search", json={"facets": ["author"]})).json()["facets"]
     assert facets[0]["buckets"] == [{"value": "ada", "count": 1}]
     problem(await bearer("GET", f"/v1/documents/{ada}"), 403, "forbidden")
+    misspelt = {"q": "zanzibas", "fuzzy": "auto"}
+    assert (await admin("POST", "/v1/search", json=misspelt)).json()["corrected"] == {"zanzibas": ["zanzibar"]}
+    said = (await bearer("POST", "/v1/search", json=misspelt)).json()
+    assert (said["hits"], said["corrected"]) == ([], {}), "words of what it may not see"
     cursor = (await bearer("POST", "/v1/search", json={"size": 1})).json()["next"]
     problem(await admin("POST", "/v1/search", json={"size": 1, "cursor": cursor}), 400, "invalid-cursor")
     problem(await bearer("POST", "/v1/tokens", json={"subject": "v"}), 400, "invalid-request")

@@ -5,6 +5,7 @@ import html
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -127,6 +128,25 @@ async def test_words_phrases_and_prefixes(shelf: Shelf) -> None:
     assert await shelf.found(Prefix("runni")) == {"coffee"}
 
 
+async def test_a_phrase_does_not_begin_in_a_title_and_end_in_a_content(shelf: Shelf) -> None:
+    placed = await shelf.world.put(shelf.scope, Document(title="A guide to green", content="Tea is made of leaves."))
+    shelf.names[placed.document_id] = "guide"
+    await shelf.index()
+    assert await shelf.found(Phrase("green tea")) == {"tea"}
+    assert await shelf.found(Phrase("to green")) == {"guide"}
+    assert await shelf.found(Phrase("tea is")) == {"guide"}
+
+
+async def test_words_of_all_scripts_are_found(shelf: Shelf) -> None:
+    for name, text in {"hindi": "हिन्दी भाषा", "tamil": "தமிழ் மொழி", "accent": "un cafe\u0301 noir"}.items():
+        placed = await shelf.world.put(shelf.scope, Document(title=name, content=text))
+        shelf.names[placed.document_id] = name
+    await shelf.index()
+    assert await shelf.found(Match("हिन्दी")) == {"hindi"}
+    assert await shelf.found(Match("தமிழ்")) == {"tamil"}
+    assert await shelf.found(Match("cafe\u0301")) == {"accent"}
+
+
 async def test_a_misspelt_word_finds_what_was_meant(shelf: Shelf) -> None:
     assert await shelf.found(Match("cofee")) == set()
     assert await shelf.found(Match("cofee bioling", fuzzy="auto")) == {"coffee"}
@@ -139,6 +159,11 @@ async def test_synonyms_are_the_tenants_own(shelf: Shelf) -> None:
     assert await shelf.found(Match("nyc")) == {"runner"}
     assert await shelf.found(Match("nyc", synonyms=False)) == set()
     assert await other.found(Match("nyc")) == set()
+
+
+async def test_a_synonym_is_found_with_its_endings(shelf: Shelf) -> None:
+    await shelf.world.admin("INSERT INTO synonyms VALUES ($1, 'journal', ARRAY['diaries'])", shelf.scope.tenant_id)
+    assert await shelf.found(Match("journal")) == {"runner"}
 
 
 async def test_clauses_combine(shelf: Shelf) -> None:
@@ -191,6 +216,35 @@ async def test_filters(shelf: Shelf) -> None:
         assert await shelf.found(None, one) == names, one
 
 
+async def test_what_is_empty_is_nobodys_value(shelf: Shelf) -> None:
+    placed = await shelf.world.put(shelf.scope, Document(title="By nobody", content="at all"))
+    shelf.names[placed.document_id] = "nobody"
+    await shelf.index()
+    assert await shelf.found(None, Term("author", ("",))) == set()
+    assert await shelf.found(None, Not(Term("author", ("",)))) == {"tea", "coffee", "runner", "nobody"}
+    assert await shelf.found(None, Not(Exists("author"))) == {"nobody"}
+
+
+async def test_a_bound_of_a_whole_second_ends_where_it_says(shelf: Shelf) -> None:
+    half = Document(title="Half a second later", content="tick", published_at=day(2) + timedelta(milliseconds=500))
+    placed = await shelf.world.put(shelf.scope, half)
+    shelf.names[placed.document_id] = "half"
+    await shelf.index()
+    assert await shelf.found(None, Range("published_at", gt=day(2))) == {"half", "runner"}
+    assert await shelf.found(None, Range("published_at", lte=day(2))) == {"tea", "coffee"}
+    assert await shelf.found(None, Range("published_at", gt=day(2), lte=half.published_at)) == {"half"}
+
+
+async def test_numbers_beyond_what_a_float_counts_by_ones_are_numbers(shelf: Shelf) -> None:
+    for number in (1e16, 1e20, -1e300):
+        placed = await shelf.world.put(shelf.scope, Document(title="Far out", content="x", metadata={"far": number}))
+        shelf.names[placed.document_id] = str(number)
+    await shelf.index()
+    for number in (1e16, 1e20, -1e300):
+        assert await shelf.found(None, Term("metadata.far", (number,))) == {str(number)}, number
+    assert await shelf.found(None, Range("metadata.far", gt=1e17)) == {str(1e20)}
+
+
 async def test_facets_count_all_that_matches(shelf: Shelf) -> None:
     wanted = tuple(FacetRequest(field, 1) for field in ("tags", "author", "metadata.pages", "metadata.none"))
     result = await shelf.ask(facets=wanted, size=1)
@@ -228,6 +282,34 @@ async def test_pages_by_position_hold_everything_once(sort: tuple[Sort, ...], sh
         after = Position(page.hits[-1].position, page.hits[-1].document_id, page.snapshot)
     assert seen == whole
     assert [hit.document_id for hit in (await shelf.ask(clause, sort=sort, size=5, offset=4)).hits] == whole[4:9]
+
+
+@pytest.mark.parametrize("sort", [(Sort("title"),), (Sort("published_at", True), Sort("title", True))], ids=str)
+async def test_what_one_engine_has_begun_another_one_can_end(
+    sort: tuple[Sort, ...], engines: tuple[World, dict[str, Index]]
+) -> None:
+    """Orders of dates and titles are the same in both: `app.search.service.portable`."""
+    world, every = engines
+    scope = await world.tenant("library")
+    titles = ["apple", "Banana", "cherry", "\u00c4pfel", "Zebra", "zebra", "\u5317\u4eac", "\U0001f34e apple"]
+    dates = [day(1 + number % 2) + timedelta(milliseconds=number % 3) for number in range(len(titles))]
+    made = [Document(title=one, content="x", published_at=at) for one, at in zip(titles, dates, strict=True)]
+    await world.write(scope, *(Operation(kind="create", document=one) for one in made))
+    await world.index_all()
+    await every["opensearch"].refresh()
+
+    async def page(engine: Index, after: Position | None) -> Result:
+        return await engine.search(scope.query(Query(sort=sort, size=3, after=after)))
+
+    for order in (("opensearch", "full_text"), ("full_text", "opensearch")):
+        seen: list[UUID] = []
+        after = None
+        for turn in range(4):
+            found = await page(every[order[turn % 2]], after)
+            seen += [hit.document_id for hit in found.hits]
+            after = Position(found.hits[-1].position, found.hits[-1].document_id) if found.hits else after
+        whole = [hit.document_id for hit in (await every[order[0]].search(scope.query(Query(sort=sort, size=50)))).hits]
+        assert seen == whole, order
 
 
 async def test_a_count_may_end_early(shelf: Shelf) -> None:

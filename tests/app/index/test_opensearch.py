@@ -1,20 +1,22 @@
 """What is OpenSearch's own: failures in our words, poison documents, points in time."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from opensearchpy import AsyncOpenSearch
+from opensearchpy import AsyncOpenSearch, NotFoundError
 
 from app.errors import UnavailableError
-from app.index.model import Entry, Match, Outcome, Position, Query, Suggest, Term, Write
+from app.index import opensearch_query
+from app.index.model import Entry, Match, Outcome, Position, Query, Sort, Suggest, Term, Write
 from app.index.opensearch import OpenSearch, _written, connect
 from app.index.opensearch_query import guard, search_body
-from app.index.placement import Layout, Place, Tier, layout_of
+from app.index.placement import Layout, Place, Tier, index_name, layout_of
 from app.resilience.breaker import Breaker, OpenError, State
 from app.search.parse import Bounds, check_filters
 from app.settings import load
@@ -170,6 +172,62 @@ async def test_pages_of_a_search_are_read_from_one_point_in_time(engine: OpenSea
     assert len({hit.document_id for page in (first, second, third) for hit in page.hits}) == 6
 
 
+async def test_a_point_in_time_ends_with_the_last_page(engine: OpenSearch, client: AsyncOpenSearch) -> None:
+    tenant_id = uuid4()
+    scope = internal(tenant_id, "t")
+    await engine.write([put(tenant_id) for _ in range(3)])
+    await engine.refresh()
+    found = await engine.search(scope.query(Query(Match("tea"), size=1)))
+    begun = []
+    while found.hits:
+        after = Position(found.hits[-1].position, found.hits[-1].document_id, found.snapshot, found.snapshot_at)
+        found = await engine.search(scope.query(Query(Match("tea"), size=1, after=after)))
+        begun.append((found.snapshot, found.snapshot_at))
+    assert len(begun) == 3
+    assert begun[0][0]
+    assert abs(begun[0][1] - time.time()) < 60
+    assert begun[-1][0] == "", "nobody goes on from an end"
+    with pytest.raises(NotFoundError):
+        await client.search(body={"pit": {"id": begun[1][0]}})
+
+
+async def test_who_uses_up_all_points_in_time_reads_on_without_one_and_nobody_else_suffers(
+    engine: OpenSearch, client: AsyncOpenSearch
+) -> None:
+    tenant_id = uuid4()
+    scope = internal(tenant_id, "t")
+    await engine.write([put(tenant_id) for _ in range(6)])
+    await engine.refresh()
+    first = await engine.search(scope.query(Query(Match("tea"), size=2)))
+    after = Position(first.hits[-1].position, first.hits[-1].document_id)
+    room = {"search.max_open_pit_context": 2}
+    await client.cluster.put_settings(body={"transient": room})
+    try:
+        pages = [await engine.search(scope.query(Query(Match("tea"), size=2, after=after))) for _ in range(30)]
+    finally:
+        await client.delete_all_pits()
+        await client.cluster.put_settings(body={"transient": dict.fromkeys(room)})
+    assert {page.snapshot == "" for page in pages} == {True, False}
+    assert len({tuple(hit.document_id for hit in page.hits) for page in pages}) == 1
+    assert engine._breaker.state is State.CLOSED
+
+
+async def test_a_point_in_time_is_of_all_shards_or_of_none(engine: OpenSearch, client: AsyncOpenSearch) -> None:
+    tenant_id = uuid4()
+    layout = layout_of(Place(Tier.MEDIUM, 6), tenant_id, prefix=engine.prefix)
+    own = engine.at(layout)
+    # More shards than this one node may hold of it: the others are nowhere.
+    few = {"number_of_shards": 6, "routing.allocation.total_shards_per_node": 3}
+    await client.indices.create(
+        index=index_name(layout.alias),
+        body={"aliases": {layout.alias: {}}, "settings": few},
+        params={"wait_for_active_shards": "0", "timeout": "2s"},
+    )
+    page = Query(sort=(), after=Position((), UUID(int=0)))
+    with pytest.raises(UnavailableError):
+        await own.search(internal(tenant_id, "t").query(page))
+
+
 async def test_a_point_in_time_that_has_passed_is_replaced(engine: OpenSearch, client: AsyncOpenSearch) -> None:
     tenant_id = uuid4()
     scope = internal(tenant_id, "t")
@@ -194,6 +252,26 @@ async def test_a_foreign_point_in_time_shows_nothing_of_its_tenant(engine: OpenS
     taken = Position((), last, theirs_page.snapshot)
     found = await engine.search(internal(mine, "t").query(Query(sort=(), after=taken)))
     assert {hit.document_id for hit in found.hits} <= set(await engine.versions(mine))
+
+
+@pytest.mark.parametrize("begin", [datetime(2004, 6, 1, 12, 34, 56, tzinfo=UTC), datetime(1955, 3, 4, tzinfo=UTC)])
+def test_the_position_of_a_date_is_the_very_millisecond(begin: datetime) -> None:
+    scope, epoch = internal(uuid4(), "t"), datetime(1970, 1, 1, tzinfo=UTC)
+    for number in range(1000):
+        at = begin + timedelta(milliseconds=number, microseconds=999)
+        page = Query(sort=(Sort("published_at"),), after=Position((at.isoformat(),), UUID(int=0)))
+        (found, _) = search_body(scope.query(page), {})["search_after"]
+        assert epoch + timedelta(milliseconds=found) == at - timedelta(microseconds=999)
+
+
+async def test_a_document_that_cannot_be_written_is_refused_by_itself(
+    engine: OpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id = uuid4()
+    batch = [put(tenant_id), put(tenant_id, metadata={"x": 2**70}), put(tenant_id)]
+    monkeypatch.setattr(opensearch_query, "_named", lambda field, value: f"{field}={value}")
+    outcomes = {one.write.document_id: one.outcome for one in await engine.write(batch)}
+    assert [outcomes[one.document_id] for one in batch] == [Outcome.APPLIED, Outcome.REFUSED, Outcome.APPLIED]
 
 
 async def test_nobody_there_is_unavailable_and_opens_the_breaker() -> None:
@@ -226,6 +304,27 @@ def test_every_request_is_guarded() -> None:
     body = search_body(internal(tenant_id, "t").query(Query(Match("tea"))), {})
     assert {"term": {"tenant_id": str(tenant_id)}} in body["query"]["bool"]["filter"]
     assert {"terms": {"author": ["ada"]}} in guard(tenant_id, (forced,))["bool"]["filter"]
+
+
+async def test_tenants_of_one_shard_may_have_documents_of_the_same_id(client: AsyncOpenSearch) -> None:
+    """Ids are the callers': those of an address, say, or of a table that two of them have."""
+    one, other, same = uuid4(), uuid4(), uuid4()
+    layout = Layout(Tier.SMALL, f"test-{uuid4().hex[:8]}", 1)
+    engine = OpenSearch(client).at(layout)
+    await engine.make(layout)
+    try:
+        written = await engine.write([put(one, 5, same, title="Teapots"), put(other, 1, same, title="Teak")])
+        assert [its.outcome for its in written] == [Outcome.APPLIED, Outcome.APPLIED]
+        await client.indices.refresh(index=layout.alias)
+        for tenant_id, title in ((one, "Teapots"), (other, "Teak")):
+            (hit,) = (await engine.search(internal(tenant_id, "t").query(Query()))).hits
+            assert (hit.document_id, hit.fields["title"]) == (same, title)
+        gone = Write(tenant_id=other, document_id=same, version=9, entry=None)
+        assert [its.outcome for its in await engine.write([gone])] == [Outcome.APPLIED]
+        assert await engine.versions(one) == {same: 5}
+        assert await engine.versions(other) == {}
+    finally:
+        await client.indices.delete(index=f"{layout.alias}-*")
 
 
 async def test_nothing_is_suggested_from_another_tenant(engine: OpenSearch) -> None:

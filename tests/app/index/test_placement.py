@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.index.placement import (
     GIB,
     PRIMARIES,
+    SCHEMA,
     SHARD_BYTES,
     SHARED,
     Place,
@@ -19,6 +20,7 @@ from app.index.placement import (
     index_name,
     layout_of,
     next_layout,
+    outdated,
     plan,
     tier_of,
     written,
@@ -119,6 +121,21 @@ def test_what_is_written_while_a_tenant_moves_goes_to_both_places() -> None:
 
 
 def test_an_index_is_followed_by_the_next_number() -> None:
-    assert index_name("docsearch-small") == "docsearch-small-1-000001"
+    assert index_name("docsearch-small") == f"docsearch-small-{SCHEMA}-000001"
     taken = ["docsearch-small-1-000001", "docsearch-small-0-000007", "docsearch-small-x", "docsearch-smaller-1-000009"]
-    assert index_name("docsearch-small", taken) == "docsearch-small-1-000008"
+    assert index_name("docsearch-small", taken) == f"docsearch-small-{SCHEMA}-000008"
+
+
+def test_an_index_of_another_schema_is_known_by_its_name() -> None:
+    new = index_name("docsearch-small")
+    own = index_name(f"docsearch-tenant-{TENANT}")
+    names = [
+        "docsearch-small-1-000001",
+        new,
+        own,
+        f"docsearch-tenant-{TENANT}-0-000003",
+        "docsearch-archive-x",
+        "other-1-000001",
+    ]
+    assert outdated(names) == ["docsearch-small-1-000001", f"docsearch-tenant-{TENANT}-0-000003"]
+    assert outdated(names, prefix="other") == ["other-1-000001"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidQueryError
 from app.index.model import Bool, Clause, Everything, Match, Phrase, Prefix
-from app.index.words import Lookup, compile_clause, distance, edits, quoted, split, words_of
+from app.index.words import MAX_TEXT, Lookup, compile_clause, distance, edits, quoted, split, words_of
 
 TENANT = UUID(int=1)
 ALL = f"'t{TENANT.hex}'"
@@ -28,6 +28,8 @@ def compiled(clause: Clause, **variants: tuple[str, ...]) -> str:
         ("  (tea), & coffee! ", ["tea", "coffee"]),
         ("it's e-mail@example.com.", ["it's", "e-mail@example.com"]),
         ("Grüße naïve 北京", ["grüße", "naïve", "北京"]),
+        ("हिन्दी, தமிழ்; שָׁלוֹם", ["हिन्दी", "தமிழ்", "שָׁלוֹם"]),
+        ("cafe\u0301 नमस्\u200dते", ["cafe\u0301", "नमस्\u200dते"]),
         ("?! ...", []),
     ],
 )
@@ -45,7 +47,8 @@ def test_a_text_is_split_into_words(text: str, words: list[str]) -> None:
         (Match("green tea", operator="or"), "('green' | 'tea')"),
         (Match("tea", fields=("title",)), "'tea':A"),
         (Match("?!"), f"!{ALL}"),
-        (Phrase("green tea"), "('green' <-> 'tea')"),
+        (Phrase("green tea"), "('green':A <-> 'tea':A) | ('green':D <-> 'tea':D)"),
+        (Phrase("green tea", fields=("content",)), "('green':D <-> 'tea':D)"),
         (Prefix("green te"), "('green' & 'te':*)"),
         (Prefix("te", fields=("content",)), "('te':*D)"),
         (Bool(must_not=(Match("tea"),)), "(!('tea'))"),
@@ -69,6 +72,25 @@ def test_too_many_combinations_are_refused() -> None:
     with pytest.raises(InvalidQueryError, match="combinations"):
         compiled(Bool(should=clauses, minimum_should_match=6))
     assert compiled(Bool(should=clauses[:2], minimum_should_match=2)).count("&") == 1
+
+
+def test_combinations_are_refused_before_they_are_made() -> None:
+    """30 of 60 are 10 to the 17th: whoever makes them in order to count them never ends."""
+    with pytest.raises(InvalidQueryError, match="118,264,581,564,861,424 combinations"):
+        compiled(Bool(should=(Everything(),) * 60, minimum_should_match=30))
+
+
+def test_clauses_in_clauses_are_refused_when_they_are_too_long_to_be_written() -> None:
+    clause: Clause = Match("tea")
+    for depth in range(6):
+        clause = Bool(should=(clause,) * 9, minimum_should_match=3)
+        try:
+            assert len(compiled(clause)) < 2 * MAX_TEXT
+        except InvalidQueryError as error:
+            assert "characters" in str(error)  # noqa: PT017 (which depth it is at is not what counts)
+            assert depth > 1
+            return
+    pytest.fail("nothing was refused")
 
 
 @given(st.text())

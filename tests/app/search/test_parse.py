@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from app.index.model import (
     Sort,
     Term,
 )
+from app.index.opensearch_query import search_body
 from app.search import parse
 from app.search.parse import Bounds
 from app.tenancy import internal
@@ -243,7 +245,15 @@ TEXT = st.one_of(
         ["a" * 1001, "\0", "(((((", 'a* b~ "c', "' OR 1=1 --", ":* & !", "\\'", "🦀" * 500, "-" * 200, "<->"]
     ),
 )
-LEAF = st.one_of(TEXT, st.integers(), st.integers(-2, 101), st.floats(), st.booleans(), st.none(), st.just(10**400))
+LEAF = st.one_of(
+    TEXT,
+    st.integers(),
+    st.integers(-2, 101),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.sampled_from([10**400, 1e16, 1e20, -1e300]),
+)
 JUNK = st.recursive(
     LEAF,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXT, inner, max_size=4)),
@@ -348,7 +358,9 @@ def holds(body: bytes) -> None:
     assert max(depth for _, depth in surveyed) <= BOUNDS.depth
     assert 0 <= found.size <= BOUNDS.page
     assert found.offset + found.size <= MAX_WINDOW
-    attempt(lambda: plan_search(internal(TENANT, "test").query(found), {}))
+    scoped = internal(TENANT, "test").query(found)
+    attempt(lambda: plan_search(scoped, {}))
+    attempt(lambda: orjson.dumps(search_body(scoped, {})))
 
 
 @settings(max_examples=6000)

@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from app.errors import InvalidQueryError, OverloadedError, UnavailableError
-from app.index.model import Match, Position, Query, Result, Suggest, Suggestion
+from app.index.model import Match, Position, Query, Result, Sort, Suggest, Suggestion
+from app.resilience import deadline
 from app.resilience.bulkhead import Bulkhead, Size
 from app.search.cache import LayeredCache
 from app.search.model import Level, NoCache
-from app.search.service import SearchService
+from app.search.service import SKEW_SECONDS, SearchService
 from app.tenancy import ScopedQuery, ScopedSuggest, internal
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +43,7 @@ class Engine:
         self.calls += 1
         if self.gate:
             await self.gate.wait()
+        deadline.left(1.0)
         if self.error:
             raise self.error
         return Result(self.calls, True, [], [])
@@ -169,6 +172,65 @@ async def test_pages_behind_a_cursor_are_not_kept() -> None:
     page = SCOPE.query(Query(Match("tea"), after=Position((1.0,), uuid4())))
     totals = [(await its.service.search(page)).result.total for _ in range(2)]
     assert totals == [1, 2]
+
+
+async def test_a_page_by_score_is_read_from_the_engine_that_began() -> None:
+    """Scores of two engines are no more alike than their names: a page would be shown again, or never."""
+    its = Setup()
+    by_score = SCOPE.query(Query(Match("tea"), after=Position((1.0,), uuid4(), engine=Level.OPENSEARCH)))
+    by_date = SCOPE.query(
+        Query(sort=(Sort("published_at"),), after=Position(("2024-01-01",), uuid4(), engine=Level.OPENSEARCH))
+    )
+    its.first.error = UnavailableError("gone")
+    with pytest.raises(UnavailableError, match="scores of another engine") as refused:
+        await its.service.search(by_score)
+    assert refused.value.retry_after
+    assert its.second.calls == 0
+    assert (await its.service.search(by_date)).level == Level.FULL_TEXT
+    its.first.error = None
+    assert (await its.service.search(by_score)).level == Level.OPENSEARCH
+    begun = SCOPE.query(Query(Match("tea"), after=Position((0.05,), uuid4(), engine=Level.FULL_TEXT)))
+    found = await its.service.search(begun)
+    assert (found.level, found.degraded) == (Level.FULL_TEXT, True)
+
+
+async def test_a_point_in_time_from_before_an_erasure_is_left() -> None:
+    its = Setup()
+    seen: list[Position] = []
+    search = its.first.search
+
+    async def look(query: ScopedQuery) -> Result:
+        assert query.query.after
+        seen.append(query.query.after)
+        return await search(query)
+
+    its.first.search = look  # type: ignore[method-assign]
+    old = Position((1.0,), uuid4(), "old", its.clock.now, Level.OPENSEARCH)
+    await its.service.search(SCOPE.query(Query(after=old)))
+    await its.cache.forget(SCOPE.tenant_id)
+    await its.service.search(SCOPE.query(Query(after=old)))
+    new = msgspec.structs.replace(old, snapshot="new", snapshot_at=its.clock.now + SKEW_SECONDS)
+    await its.service.search(SCOPE.query(Query(after=new)))
+    assert [one.snapshot for one in seen] == ["old", "", "new"]
+    assert {one.document_id for one in seen} == {old.document_id}
+
+
+async def test_who_joins_a_search_does_not_have_the_time_of_whoever_began_it() -> None:
+    its = Setup()
+    its.first.gate = asyncio.Event()
+
+    async def hurried() -> None:
+        with deadline.within(0.01):
+            await its.service.search(QUERY)
+
+    first = asyncio.create_task(hurried())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(its.service.search(QUERY))
+    await asyncio.sleep(0.02)
+    its.first.gate.set()
+    assert (await second).level == Level.OPENSEARCH
+    await first
+    assert its.first.calls == 1
 
 
 async def test_without_a_cache_everything_is_asked() -> None:
