@@ -174,12 +174,15 @@ async def waiting(connection: Connection, one: Open) -> bool:
 
 
 async def erased(connection: Connection, one: Open) -> list[UUID]:
-    """The documents of an erasure, without those that somebody has written again since."""
+    """The documents of an erasure that no index may hold: all but those that were written again, and indexed.
+
+    What an index has of a document that failed is at best the version before, and that may be what is erased.
+    """
     rows = await connection.fetch(
         """
         SELECT noted.document_id FROM erased_documents AS noted
         LEFT JOIN documents USING (tenant_id, document_id)
-        WHERE noted.tenant_id = $1 AND noted.erasure_id = $2 AND coalesce(status, 'DELETED') = 'DELETED'
+        WHERE noted.tenant_id = $1 AND noted.erasure_id = $2 AND coalesce(status, 'DELETED') IN ('DELETED', 'FAILED')
         """,
         one.tenant_id,
         one.erasure_id,

@@ -1,6 +1,7 @@
 """Erasure of a user, and deletion of what is old: what goes, what stays, and what nobody can bring back."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from app import administration, compliance, logbook
 from app.access.keys import digest_of
-from app.document import Document
+from app.document import Document, check
 from app.errors import ForbiddenError, InvalidRequestError, SettingsError
 from app.housekeeping import Housekeeping
 from app.index.model import Everything, Query
@@ -36,7 +37,8 @@ SUBJECTS = Subjects(partial(digest_of, b"k" * 32))
 
 
 def of(user: Any, title: str = "Diary") -> Document:
-    return Document(title=title, content=f"words of {title}", metadata={"user_id": user} if user is not None else {})
+    metadata = {"user_id": user} if user is not None else {}
+    return check(Document(title=title, content=f"words of {title}", metadata=metadata), max_bytes=10_000)
 
 
 async def erase(world: World, scope: Scope, user: str | int) -> Erasure:
@@ -107,9 +109,9 @@ async def test_versions_that_were_a_users_go_and_the_document_stays(world: World
 
 async def test_a_number_is_the_same_user_as_its_digits(world: World) -> None:
     scope = await world.tenant("a")
-    for user in (42, "42", 420, 4.2, True):
+    for user in (42, 42.0, "42", 420, 4.2, True):
         await world.put(scope, of(user, f"Of {user!r}"))
-    assert (await erase(world, scope, 42)).documents == 2
+    assert (await erase(world, scope, 42)).documents == 3
     assert (await erase(world, scope, "nobody")).documents == 0
 
 
@@ -142,7 +144,7 @@ async def test_no_claim_brings_an_erased_document_back(world: World) -> None:
         assert other["version"] == 2
         async with world.queue.delivery() as newer:
             assert newer
-            await world.worker._index(newer)
+            await world.worker._index(newer, newer.batch.claims)
         await world.index.write([*writes.values()])
         await held.done(held.batch.claims, {stored.document_id: 1})
     await world.index_all()
@@ -150,6 +152,31 @@ async def test_no_claim_brings_an_erased_document_back(world: World) -> None:
     assert await house(world).step() == 0
     (row,) = await world.admin("SELECT title, deleted, words::text FROM full_text")
     assert tuple(row) == ("", True, "")
+
+
+@pytest.mark.parametrize("given_up", [False, True], ids=["refused", "given up"])
+async def test_a_version_stays_in_no_index_because_the_one_after_it_failed(given_up: bool, world: World) -> None:
+    scope = await world.tenant("a")
+    first = await world.put(scope, of("ada", "Hers"))
+    kept = await world.put(scope, of("bob", "His"))
+    await world.index_all()
+    await world.put(scope, of("bob", "Was hers"), first.document_id)
+    async with world.queue.delivery() as delivery:
+        assert delivery
+        claims = [replace(one, attempts=world.settings.worker_attempts - 1) for one in delivery.batch.claims]
+        await (delivery.again if given_up else delivery.dead)(claims, "failed to parse")
+    assert await world.index.versions(scope.tenant_id) == {first.document_id: 1, kept.document_id: 1}
+    assert (await erase(world, scope, "ada")).documents == 0
+    await finish(world)
+    assert await world.index.versions(scope.tenant_id) == {kept.document_id: 1}
+    assert await found(world, scope) == {kept.document_id}
+    assert [row["document_id"] for row in await world.admin("SELECT * FROM full_text")] == [kept.document_id]
+    # What it became is still there, and once it can be indexed it is found.
+    async with world.app.read(scope) as connection:
+        assert (await documents.get(connection, scope.tenant_id, first.document_id)).status == "FAILED"
+    mended = await world.put(scope, of("bob", "Mended"), first.document_id)
+    await world.index_all()
+    assert await world.index.versions(scope.tenant_id) == {kept.document_id: 1, first.document_id: mended.version}
 
 
 async def test_what_an_index_said_of_a_document_is_forgotten(world: World) -> None:
