@@ -22,6 +22,8 @@ def amend(backend: str) -> None:
     Args:
         backend: moto's name of the service, such as `rds`. Services without corrections are left alone.
     """
+    # moto answers for both of its load balancing services at one host, under the name of the first.
+    backend = "elbv2" if backend == "elb" else backend
     correct = _CORRECTIONS.get(backend)
     if correct is None:
         return
