@@ -37,9 +37,9 @@ which only grow, make doing it twice harmless. What fails comes again later, and
 what the index will never take is one at once.
 
 Isolation of tenants is in one place, `app/tenancy.py`: engines take queries, and the database transactions, only from a
-`Scope`. PostgreSQL's row-level security stands behind it, forced, and does not trust it. What tenants of the shared index
-do learn of each other is how rare a word is: the score of a hit counts the documents of its shard that have it, whoever's
-they are. A tenant for whom that is too much gets an index of its own (`docsearch-api tenants place --tier medium`).
+`Scope`. PostgreSQL's row-level security stands behind it, forced, and does not trust it. What tenants of the shared
+index do learn of each other is how rare a word is: the score of a hit counts the documents of its shard that have it,
+whoever's they are. A tenant for whom that is too much gets an index of its own (`docsearch-api tenants place`).
 
 Embedded, PostgreSQL's full text is the index. Words are kept as they are written; other endings, typing mistakes and
 synonyms come from a vocabulary per tenant. A word may have one typing mistake from 3 letters on and two from 6 on; the
@@ -47,7 +47,7 @@ first letter has to be right. Of a query ten words at most are looked for as mis
 
 Pages behind a cursor are read from one point in time of OpenSearch, for as long as the next page is asked for within a
 minute; then, or if too many are open, from the index as it is. By score, pages come from the engine that began: its
-scores compare with no other's, so while it is away the next page is a 503. By dates and titles the other engine goes on.
+scores compare with no other's, so while it is away the next page is a 503. By dates and titles another one goes on.
 """
 
 _ACCESS = """\

@@ -244,11 +244,9 @@ class OpenSearch:
         words = sorted({*words_in(asked.clause)})
         synonyms = await self._synonyms_of(query.tenant_id, words) if words else {}
         body = search_body(query, synonyms)
-        snapshot, at = "", 0.0
-        if asked.after is not None:
-            snapshot, at = asked.after.snapshot, asked.after.snapshot_at
-            if not snapshot:
-                snapshot, at = await self._begin(layout)
+        snapshot, at = (asked.after.snapshot, asked.after.snapshot_at) if asked.after else ("", 0.0)
+        if asked.after and not snapshot:
+            snapshot, at = await self._begin(layout)
         found = await self._search(layout, body, snapshot)
         if found is None:
             # The point in time has passed: from here on pages are read from another one.
@@ -388,7 +386,6 @@ class OpenSearch:
         layout = await self._layouts.read(tenant_id)
         async with self.call(ADMIN_SECONDS) as client:
             await client.indices.refresh(index=layout.alias)
-        async with self.call(SEARCH_SECONDS):
             snapshot = str((await self._point_in_time(layout, POINT_IN_TIME))["pit_id"])
         body = {**_versions(guard(tenant_id, ())), "sort": [{"document_id": "asc"}]}
         try:

@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
+import asyncpg
 import msgspec
 import orjson
 from msgspec import Struct
@@ -542,7 +543,7 @@ async def current_versions(connection: Connection, tenant_id: UUID) -> Mapping[U
     return {row["document_id"]: row["version"] for row in rows}
 
 
-def _row(row: Mapping[str, Any]) -> _Row:
+def _row(row: asyncpg.Record) -> _Row:
     return _Row(
         version=row["version"],
         alive=row["status"] != "DELETED",
@@ -553,5 +554,5 @@ def _row(row: Mapping[str, Any]) -> _Row:
     )
 
 
-def _found(row: Mapping[str, Any]) -> Found:
+def _found(row: asyncpg.Record) -> Found:
     return Found(**{**row, "metadata": documents.as_given(row["metadata"])})

@@ -9,7 +9,7 @@ import pytest
 
 from app.document import MAX_INDEXED, Document, check
 from app.errors import ApiError, ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
-from app.index.model import Everything, Match, Query
+from app.index.model import Everything, Match, Query, Scalar
 from app.search.model import NoCache
 from app.store import documents, tasks
 from app.store.audit import Origin
@@ -237,7 +237,7 @@ async def test_the_longest_title_and_user_are_written_and_replaced(world: World,
 
 async def test_a_number_beyond_what_is_safe_is_read_as_it_was_sent(world: World) -> None:
     scope = await world.tenant("a")
-    numbers = {"a": 1e16, "b": -12345678901234567.0, "c": 1e300, "d": 3, "e": 0.5, "f": True}
+    numbers: dict[str, Scalar] = {"a": 1e16, "b": -12345678901234567.0, "c": 1e300, "d": 3, "e": 0.5, "f": True}
     stored = await world.put(scope, check(Document(title="A", metadata=numbers), max_bytes=10_000))
     for title, effect in (("A", Effect.UNCHANGED), ("B", Effect.UPDATED)):
         (patched,) = await world.write(

@@ -221,7 +221,7 @@ async def test_a_point_in_time_is_of_all_shards_or_of_none(engine: OpenSearch, c
     await client.indices.create(
         index=index_name(layout.alias),
         body={"aliases": {layout.alias: {}}, "settings": few},
-        params={"wait_for_active_shards": "0", "timeout": "2s"},
+        params={"wait_for_active_shards": "0"},
     )
     page = Query(sort=(), after=Position((), UUID(int=0)))
     with pytest.raises(UnavailableError):
@@ -306,25 +306,24 @@ def test_every_request_is_guarded() -> None:
     assert {"terms": {"author": ["ada"]}} in guard(tenant_id, (forced,))["bool"]["filter"]
 
 
-async def test_tenants_of_one_shard_may_have_documents_of_the_same_id(client: AsyncOpenSearch) -> None:
+async def test_tenants_of_one_shard_may_have_documents_of_the_same_id(
+    client: AsyncOpenSearch, engine: OpenSearch
+) -> None:
     """Ids are the callers': those of an address, say, or of a table that two of them have."""
     one, other, same = uuid4(), uuid4(), uuid4()
-    layout = Layout(Tier.SMALL, f"test-{uuid4().hex[:8]}", 1)
-    engine = OpenSearch(client).at(layout)
-    await engine.make(layout)
-    try:
-        written = await engine.write([put(one, 5, same, title="Teapots"), put(other, 1, same, title="Teak")])
-        assert [its.outcome for its in written] == [Outcome.APPLIED, Outcome.APPLIED]
-        await client.indices.refresh(index=layout.alias)
-        for tenant_id, title in ((one, "Teapots"), (other, "Teak")):
-            (hit,) = (await engine.search(internal(tenant_id, "t").query(Query()))).hits
-            assert (hit.document_id, hit.fields["title"]) == (same, title)
-        gone = Write(tenant_id=other, document_id=same, version=9, entry=None)
-        assert [its.outcome for its in await engine.write([gone])] == [Outcome.APPLIED]
-        assert await engine.versions(one) == {same: 5}
-        assert await engine.versions(other) == {}
-    finally:
-        await client.indices.delete(index=f"{layout.alias}-*")
+    layout = Layout(Tier.SMALL, f"{engine.prefix}-one", 1)
+    shared = engine.at(layout)
+    await shared.make(layout)
+    written = await shared.write([put(one, 5, same, title="Teapots"), put(other, 1, same, title="Teak")])
+    assert [its.outcome for its in written] == [Outcome.APPLIED, Outcome.APPLIED]
+    await client.indices.refresh(index=layout.alias)
+    for tenant_id, title in ((one, "Teapots"), (other, "Teak")):
+        (hit,) = (await shared.search(internal(tenant_id, "t").query(Query()))).hits
+        assert (hit.document_id, hit.fields["title"]) == (same, title)
+    gone = Write(tenant_id=other, document_id=same, version=9, entry=None)
+    assert [its.outcome for its in await shared.write([gone])] == [Outcome.APPLIED]
+    assert await shared.versions(one) == {same: 5}
+    assert await shared.versions(other) == {}
 
 
 async def test_nothing_is_suggested_from_another_tenant(engine: OpenSearch) -> None:

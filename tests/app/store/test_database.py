@@ -28,6 +28,7 @@ class Wire:
     def __init__(self, settings: Settings) -> None:
         self._socket = f"{settings.database_host}/.s.PGSQL.{settings.database_port}"
         self._lines: list[tuple[asyncio.Event, asyncio.StreamWriter]] = []
+        self._served: list[asyncio.Task[None]] = []
         self.port = 0
         self.hosts = True
         """Whether there is a host for those that connect from now on."""
@@ -47,18 +48,18 @@ class Wire:
     async def open(self) -> AsyncIterator[None]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
-        before = asyncio.all_tasks()
         try:
             yield
         finally:
             server.close()
-            left = [one for one in asyncio.all_tasks() - before if one is not asyncio.current_task()]
-            for one in left:
+            for one in self._served:
                 one.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.gather(*self._served, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = asyncio.Event()
+        there, its = asyncio.Event(), asyncio.current_task()
+        assert its
+        self._served.append(its)
         try:
             if not self.hosts:
                 await there.wait()
