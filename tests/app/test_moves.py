@@ -12,7 +12,7 @@ from app import upkeep
 from app.document import Document
 from app.errors import ApiError, ConflictError, NotFoundError, SettingsError, UnavailableError
 from app.index.model import Match, Query
-from app.index.placement import MOST_DOCUMENTS, SHARED, Tier
+from app.index.placement import MOST_DOCUMENTS, SCHEMA, SHARED, Tier
 from app.moves import Mover, Reached
 from app.store import documents
 from app.store.audit import Origin
@@ -176,7 +176,7 @@ async def test_moves_that_are_killed_at_every_step_lose_and_double_nothing(
             shards = await domain.client.cat.shards(index=where, params={"format": "json"})
             assert sum(shard["prirep"] == "p" for shard in shards) == primaries
             wanted = {"docsearch-small"} if tier is Tier.SMALL else {"docsearch-small", own}
-            assert {one.rpartition("-1-")[0] for one in await domain.indexes()} == wanted
+            assert {one.rpartition(f"-{SCHEMA}-")[0] for one in await domain.indexes()} == wanted
 
 
 async def test_the_shared_index_is_made_again_under_load_by_whoever_is_killed_at_every_step(

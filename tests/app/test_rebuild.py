@@ -18,7 +18,7 @@ from app import upkeep
 from app.document import Document
 from app.errors import UnavailableError
 from app.index.model import Query, Write
-from app.index.placement import Tier
+from app.index.placement import SCHEMA, Tier
 from app.store import documents
 from app.store.documents import Operation, Stored
 from app.tenancy import Scope
@@ -195,7 +195,7 @@ async def test_interrupted_it_leaves_the_old_index_and_goes_on_when_it_is_run_ag
     process = start(domain, "rebuild-index", "--grace", "0.1")
     assert process.stderr is not None
     line = await asyncio.to_thread(process.stderr.readline)
-    assert "500 documents copied to docsearch-small-1-000002" in line
+    assert f"500 documents copied to docsearch-small-{SCHEMA}-000002" in line
     process.send_signal(number)
     _, err = await asyncio.to_thread(process.communicate, timeout=60)
     if number is signal.SIGINT:
