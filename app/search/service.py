@@ -114,9 +114,10 @@ class SearchService:
 
     async def _forgotten(self, query: ScopedQuery, after: Position) -> ScopedQuery:
         """The page of a cursor, but of no point in time at which there still was what has been erased since."""
-        await self._cache.generation(query.tenant_id)
-        if after.snapshot and after.snapshot_at < self._cache.floor(query.tenant_id) + SKEW_SECONDS:
-            return query.behind(msgspec.structs.replace(after, snapshot="", snapshot_at=0.0))
+        if after.snapshot:
+            await self._cache.generation(query.tenant_id)
+            if after.snapshot_at < self._cache.floor(query.tenant_id) + SKEW_SECONDS:
+                return query.behind(msgspec.structs.replace(after, snapshot="", snapshot_at=0.0))
         return query
 
     async def warm(self, query: ScopedQuery) -> bool:
@@ -189,9 +190,11 @@ class SearchService:
     async def _ask(self, query: ScopedQuery) -> Answer:
         """What the first engine says that answers."""
         after = query.query.after
+        #: The one that can read this page, if only one can.
+        begun = after.engine if after and not portable(query.query.sort) else ""
         failed: ApiError | None = None
         for engine in self._engines:
-            if after and after.engine not in ("", engine.level) and not portable(query.query.sort):
+            if begun not in ("", engine.level):
                 continue
             try:
                 began = time.perf_counter()
@@ -203,10 +206,10 @@ class SearchService:
                 failed = self._failed(engine, error)
                 continue
             return Answer(result, engine.level, degraded=engine is not self._engines[0])
-        if after and after.engine and not portable(query.query.sort):
+        if begun:
             raise UnavailableError(
                 "the next page cannot be read",
-                why=f"{after.engine} does not answer, and scores of another engine are others",
+                why=f"{begun} does not answer, and scores of another engine are others",
                 remedy="Go on later, or search again without a cursor",
                 retry_after=1,
             ) from failed
