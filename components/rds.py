@@ -320,7 +320,9 @@ class Rds(pulumi.ComponentResource):
             storage_throughput=throughput,
             # Said of replicas too: left out, the next update would read "true", miss it here, and replace the instance.
             storage_encrypted=True,
-            kms_key_id=args.keys["data"].arn,
+            # Beside its source a replica has that one's key. RDS refused to be told one for years ("Your request does
+            # not require the KMS key parameter"); now it may be another (API, KmsKeyId). Unsaid is right in both.
+            kms_key_id=None if plan.follows == "head" else args.keys["data"].arn,
             backup_retention_period=plan.backup_retention_days,
             backup_window=plan.windows.backup,
             maintenance_window=plan.windows.maintenance,

@@ -69,7 +69,10 @@ def unless_replica(instance: Resource, findings: Iterator[Finding]) -> Iterator[
     reference=f"{GUIDE}/Overview.Encryption.html",
 )
 def cmk(its: Resource) -> Iterator[Finding]:
-    """Storage, replicated backups and recorded queries are encrypted with a key of ours."""
+    """Storage, replicated backups and recorded queries are encrypted with a key of ours.
+
+    A replica of the same region that names none has its source's, which is looked at there.
+    """
     if its.type == INSTANCE:
         # Absent is off, and RDS then replaces an encrypted replica.
         yield from must(its, "storageEncrypted", TRUE)
@@ -77,7 +80,8 @@ def cmk(its: Resource) -> Iterator[Finding]:
         off = queries is None or queries is False
         exception = UNKNOWN if queries is UNKNOWN else off or None
         yield from unless(exception, "performanceInsightsEnabled", must(its, "performanceInsightsKmsKeyId", OWN_KEY))
-    yield from must(its, "kmsKeyId", OWN_KEY)
+    key = must(its, "kmsKeyId", OWN_KEY)
+    yield from unless_local(its, key) if its.type == INSTANCE and its.get("kmsKeyId") is None else key
 
 
 _TLS: Final = {

@@ -55,7 +55,8 @@ def parameters(rule: str, *breaks: Callable[[list[Any]], list[Any]]) -> Good:
 
 GOOD: tuple[Good, ...] = (
     Good(INSTANCE, "storageEncrypted", "rds-cmk", (GONE, False)),
-    Good(INSTANCE, "kmsKeyId", "rds-cmk", (GONE, "", "alias/aws/rds")),
+    Good(INSTANCE, "kmsKeyId", "rds-cmk", (GONE, "", "alias/aws/rds"), where=head),
+    Good(INSTANCE, "kmsKeyId", "rds-cmk", ("", "alias/aws/rds"), unknown=False, where=reader, absent=True),
     Good(INSTANCE, "performanceInsightsKmsKeyId", "rds-cmk", (GONE, "", "alias/aws/rds")),
     Good(BACKUPS, "kmsKeyId", "rds-cmk", (GONE, "", "alias/aws/rds")),
     Good(INSTANCE, "parameterGroupName", "rds-force-ssl", (GONE, "", "default.postgres17")),

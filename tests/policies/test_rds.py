@@ -133,6 +133,16 @@ def test_recorded_queries_need_a_key_only_while_they_are_recorded() -> None:
     ]
 
 
+def test_a_replica_beside_its_source_has_its_key_unless_it_names_one() -> None:
+    assert "kmsKeyId" not in READER.props
+    assert judge("rds-cmk", READER) == []
+    assert judge("rds-cmk", broken(READER, "kmsKeyId", "arn:aws:kms:us-east-1:1:key/ours")) == []
+    hidden = broken(READER, "replicateSourceDb", UNKNOWN)
+    assert judge("rds-cmk", hidden) == [Finding("replicateSourceDb", "is not known before the update", False)]
+    afar = broken(READER, "replicateSourceDb", AFAR.props["replicateSourceDb"])
+    assert judge("rds-cmk", afar) == [Finding("kmsKeyId", "is absent, must be a key of ours")]
+
+
 def test_backups_are_kept_as_long_as_a_stack_asks_for() -> None:
     assert judge("rds-backups", PRIMARY, days=35) == []
     week = broken(PRIMARY, "backupRetentionPeriod", 34)
