@@ -52,13 +52,45 @@ LOST_SECONDS: Final = 300.0
 """What was published and is still in the outbox after so long is published again."""
 
 BATCHES_PER_TENANT: Final = 10
-"""Batches of one tenant that a round of the relay publishes: the next tenant's come before its further ones."""
+"""Batches of one tenant that are on their way at most, so that another tenant's wait behind no more than these. What is
+done makes room for what has waited longest."""
 
 _GONE: Final = (AMQPError, ChannelInvalidStateError, MessageProcessError, OSError)
 
 _ACTOR: Final = "worker"
 
 _DECODER: Final = msgspec.msgpack.Decoder(Batch)
+
+_WAITING: Final = """
+    -- From one tenant to the next: however many rows one has, they are not gone through to find the others.
+    WITH RECURSIVE tenants AS (
+        (SELECT tenant_id FROM outbox ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tenant_id FROM outbox WHERE outbox.tenant_id > tenants.tenant_id ORDER BY tenant_id LIMIT 1)
+        FROM tenants WHERE tenant_id IS NOT NULL
+    )
+    SELECT tenant_id FROM tenants WHERE EXISTS (
+        SELECT FROM (
+            SELECT published_at FROM outbox WHERE outbox.tenant_id = tenants.tenant_id AND available_at <= now()
+            ORDER BY available_at, outbox_id LIMIT $2
+        ) AS oldest
+        WHERE published_at IS NULL OR published_at < now() - make_interval(secs => $1)
+    )
+"""
+
+_TAKE: Final = """
+    WITH oldest AS MATERIALIZED (
+        SELECT outbox_id FROM outbox WHERE tenant_id = $1 AND available_at <= now()
+        ORDER BY available_at, outbox_id LIMIT $3
+    )
+    SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at, trace,
+           (SELECT count(*) FROM oldest) AS oldest
+    FROM outbox
+    -- As an array, for which the primary key is always read, and never all rows.
+    WHERE outbox_id = ANY (ARRAY(SELECT outbox_id FROM oldest))
+      AND (published_at IS NULL OR published_at < now() - make_interval(secs => $2))
+    ORDER BY available_at, outbox_id FOR UPDATE SKIP LOCKED
+"""
 
 
 class RabbitQueue:
@@ -350,7 +382,8 @@ class Relay:
     """Brings what is in the outbox to the broker.
 
     Any number of them may run: each takes rows that no other one holds. A row is marked as published when the broker
-    has confirmed its message, so one that dies in between publishes twice, which does no harm.
+    has confirmed its message, so one that dies in between publishes twice, which does no harm. Of each tenant it looks
+    at the rows alone that have waited longest, published or not (`BATCHES_PER_TENANT`).
 
     Args:
         database: Pools of the worker's login.
@@ -399,30 +432,17 @@ class Relay:
             UnavailableError: PostgreSQL or the broker does not answer.
         """
         async with self._database.outbox() as connection:
-            waiting = await connection.fetch(
-                """
-                SELECT DISTINCT tenant_id FROM outbox
-                WHERE available_at <= now()
-                  AND (published_at IS NULL OR published_at < now() - make_interval(secs => $1))
-                """,
-                self._lost,
-            )
+            waiting = await connection.fetch(_WAITING, self._lost, self._batch * BATCHES_PER_TENANT)
         return sum([await self._relay(row["tenant_id"]) for row in waiting])
 
     async def _relay(self, tenant_id: UUID) -> int:
+        most = self._batch * BATCHES_PER_TENANT
         async with self._database.outbox() as connection:
-            rows = await connection.fetch(
-                """
-                SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at, trace FROM outbox
-                WHERE tenant_id = $1 AND available_at <= now()
-                  AND (published_at IS NULL OR published_at < now() - make_interval(secs => $2))
-                ORDER BY available_at, outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
-                """,
-                tenant_id,
-                self._lost,
-                self._batch * BATCHES_PER_TENANT,
-            )
-            claims = [Claim(**dict(row)) for row in rows]
+            rows = await connection.fetch(_TAKE, tenant_id, self._lost, most)
+            if rows and rows[0]["oldest"] == most:
+                # More waits. Batches that take the places of parts that are done would be smaller each time.
+                rows = rows[: len(rows) // self._batch * self._batch]
+            claims = [Claim(**{name: value for name, value in row.items() if name != "oldest"}) for row in rows]
             batches = [
                 Batch(tenant_id, tuple(claims[at : at + self._batch])) for at in range(0, len(claims), self._batch)
             ]

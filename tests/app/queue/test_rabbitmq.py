@@ -14,7 +14,7 @@ from app.document import Document
 from app.errors import UnavailableError
 from app.index.model import Match, Query, Write, Written
 from app.queue.model import Batch, Claim
-from app.queue.rabbitmq import DELIVERY_LIMIT, RabbitQueue, Relay
+from app.queue.rabbitmq import BATCHES_PER_TENANT, DELIVERY_LIMIT, RabbitQueue, Relay
 from app.resilience.breaker import Breaker
 from app.search.model import NoCache
 from app.settings import Settings, load
@@ -112,6 +112,40 @@ async def test_what_was_written_travels_in_batches_of_one_tenant(line: Line) -> 
         assert len(delivery.batch.claims) <= 4
         await delivery.done((), {})
     assert len({*seen}) == 1
+
+
+async def test_another_tenant_waits_behind_ten_batches_of_a_backlog_at_most(line: Line) -> None:
+    one, other = await line.world.tenant("a"), await line.world.tenant("b")
+    await line.write(one, 4 * 2 * BATCHES_PER_TENANT)
+    while await line.relay.step():
+        pass
+    await line.write(other, 1)
+    assert await line.relay.step() == 1
+    taken = list[UUID]()
+    while other.tenant_id not in taken:
+        await line.queue.wait(2)
+        async with line.queue.delivery() as delivery:
+            assert delivery is not None
+            taken.append(delivery.batch.tenant_id)
+    assert len(taken) <= BATCHES_PER_TENANT + 1
+
+
+async def test_what_is_done_of_a_backlog_makes_room_for_whole_batches(line: Line) -> None:
+    scope = await line.world.tenant("a")
+    await line.write(scope, 4 * (BATCHES_PER_TENANT + 2))
+    assert [await line.relay.step() for _ in range(2)] == [4 * BATCHES_PER_TENANT, 0]
+    await line.queue.wait(2)
+    async with line.queue.delivery() as delivery:
+        assert delivery is not None
+        claims = delivery.batch.claims
+        await delivery.done(claims[:2], {})
+        assert await line.relay.step() == 0
+        await delivery.done(claims[2:], {})
+        assert await line.relay.step() == 4
+    while await line.outbox():
+        await line.work()
+        await line.relay.step()
+    assert await line.found(scope) == 4 * (BATCHES_PER_TENANT + 1), "all but what was said to be done"
 
 
 async def test_a_worker_brings_it_into_the_index_and_ends_the_task(line: Line) -> None:
