@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from app.errors import DeadlineExceededError
+from app.errors import DeadlineExceededError, OverloadedError
 from app.index.full_text_query import Plan, plan_search
 from app.index.model import (
     Bucket,
@@ -51,6 +51,12 @@ _NEWER: Final = 0
 _AS_NEW: Final = 1
 _ANY: Final = 2**62
 """How much older a write may be than what is there, and replace it all the same, in versions."""
+
+_PATIENCE: Final = """
+SELECT set_config('lock_timeout', (extract(epoch FROM current_setting('statement_timeout')::interval) * 500)::int::text,
+                  true)
+"""
+"""Half of the time of a statement: who waits for others in vain is told so, and not that it was too much at once."""
 
 _UPSERT: Final = f"""
 WITH old AS (
@@ -285,7 +291,14 @@ class FullText:
 
 async def _upsert(connection: Connection, tenant_id: UUID, writes: Sequence[Write], slack: int) -> set[UUID]:
     # One writer per tenant: the counts of the vocabulary are differences to what was there.
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch index {tenant_id}")
+    await connection.execute(_PATIENCE)
+    try:
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch index {tenant_id}"
+        )
+    except asyncpg.LockNotAvailableError as error:
+        # Whoever waits is in the way of other tenants' documents.
+        raise OverloadedError("other documents of this tenant are being indexed", retry_after=1) from error
     epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     entries = [write.entry for write in writes]
     row = await connection.fetchrow(

@@ -132,6 +132,30 @@ async def test_words_are_looked_up_in_the_index_below_row_level_security(world: 
     assert any("Index Cond" in row[0] and "word" in row[0] for row in plan), [row[0] for row in plan]
 
 
+async def test_who_waits_too_long_for_other_writes_of_the_tenant_gives_up_as_a_whole_and_loses_no_attempt(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upsert, tried = full_text._upsert, list[int]()
+
+    async def noted(connection: Connection, tenant_id: UUID, writes: Sequence[Write], slack: int) -> set[UUID]:
+        tried.append(len(writes))
+        return await upsert(connection, tenant_id, writes, slack)
+
+    monkeypatch.setattr(full_text, "_upsert", noted)
+    async with world_of(settings.model_copy(update={"statement_seconds": 1.0})) as world:
+        scope = await world.tenant("a")
+        both = [Operation(kind="create", document=Document(title=title)) for title in ("Tea", "Coffee")]
+        await world.write(scope, *both)
+        async with world.work.write(scope) as other:
+            await upsert(other, scope.tenant_id, (), 0)
+            await world.index_all()
+        assert tried == [2]
+        rows = await world.admin("SELECT attempts, last_error FROM outbox")
+        assert {tuple(row) for row in rows} == {(0, "full_text: other documents of this tenant are being indexed")}
+        await world.admin("UPDATE outbox SET available_at = now()")
+        assert await world.index_all() == 2
+
+
 async def test_what_is_too_much_for_one_statement_is_written_in_parts(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
