@@ -7,6 +7,7 @@ there. A worker holds its rows by row locks, in a transaction: when it dies they
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from app.store.database import Connection, Database
 
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
-"""A document that failed comes again after 1 s, 2 s, 4 s, ... and at the latest after 5 min."""
+"""A document that failed comes again after 1 s, 2 s, 4 s, ... and at the latest after 5 min, less jitter: a random part
+of that, up to a half, so that what failed in different batches does not come again all at once."""
 
 OUTAGE_DELAY: Final = 5.0
-"""What waits for an index that is down is tried again after so long, s."""
+"""What waits for an index that is down is tried again after so long, s, less jitter."""
 
 _NIL: Final = UUID(int=0)
 
@@ -120,6 +122,8 @@ async def postpone(
         attempts: So many, and it is given up.
         counted: Whether this was one of them.
     """
+    # What failed together comes again together: in pieces it would be many batches.
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
     if not counted:
         await connection.execute(
             """
@@ -128,7 +132,7 @@ async def postpone(
             """,
             [claim.outbox_id for claim in claims],
             reason[:1000],
-            OUTAGE_DELAY,
+            OUTAGE_DELAY * jitter,
         )
         return
     given_up = [claim for claim in claims if claim.attempts + 1 >= attempts]
@@ -140,7 +144,10 @@ async def postpone(
                           available_at = now() + make_interval(secs => $3)
         WHERE outbox_id = $1
         """,
-        [(claim.outbox_id, reason[:1000], min(FIRST_DELAY * 2**claim.attempts, LAST_DELAY)) for claim in again],
+        [
+            (claim.outbox_id, reason[:1000], min(FIRST_DELAY * 2**claim.attempts, LAST_DELAY) * jitter)
+            for claim in again
+        ],
     )
 
 

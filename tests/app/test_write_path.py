@@ -10,10 +10,12 @@ import pytest
 from app.document import MAX_INDEXED, Document, check
 from app.errors import ApiError, ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
 from app.index.model import Everything, Match, Query, Scalar
+from app.queue.model import Claim
 from app.search.model import NoCache
-from app.store import documents, tasks
+from app.store import documents, outbox, tasks
 from app.store.audit import Origin
 from app.store.documents import Effect, Operation, Stored
+from app.store.outbox import FIRST_DELAY, OUTAGE_DELAY
 from app.store.tasks import State
 from app.worker import PART_BYTES, Worker
 from tests.app.world import World
@@ -317,6 +319,28 @@ async def test_what_fails_again_and_again_is_given_up(world: World) -> None:
         await world.admin("UPDATE outbox SET available_at = now()")
     (dead,) = await world.admin("SELECT * FROM dead_letters")
     assert dead["reason"] == "given up after 5 attempts: no answer"
+
+
+@pytest.mark.parametrize(("counted", "longest"), [(True, FIRST_DELAY), (False, OUTAGE_DELAY)])
+async def test_batches_that_fail_at_once_come_again_one_after_the_other_each_as_a_whole(
+    world: World, counted: bool, longest: float
+) -> None:
+    scope = await world.tenant("a")
+    await world.write(scope, *(Operation(kind="create", document=Document(title=f"{n}")) for n in range(16)))
+    async with world.work.write(scope) as connection:
+        rows = await connection.fetch(
+            "SELECT outbox_id, tenant_id, document_id, version, task_id, attempts, written_at FROM outbox ORDER BY 1"
+        )
+        claims = [Claim(**dict(row)) for row in rows]
+        for at in range(0, 16, 2):
+            await outbox.postpone(connection, claims[at : at + 2], "no answer", attempts=5, counted=counted)
+        rows = await connection.fetch(
+            "SELECT extract(epoch FROM available_at - now())::float8 AS delay FROM outbox ORDER BY outbox_id"
+        )
+    delays = [row["delay"] for row in rows]
+    assert delays[::2] == delays[1::2]
+    assert len({*delays}) == 8
+    assert longest / 2 <= min(delays) < max(delays) <= longest
 
 
 async def test_an_outage_of_an_index_buries_nothing_and_the_other_one_goes_on(world: World) -> None:
