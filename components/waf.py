@@ -37,8 +37,8 @@ class WafArgs:
         ingress: The load balancer that it stands in front of.
         keys: Class ``logs`` encrypts its log.
         alarms: Hears that much is refused.
-        requests_per_address: What one address may ask in 5 minutes; more is answered 429. A customer's whole office
-            comes from one address: 6,000 are 20 a second, all the time.
+        requests_per_address: What one address may ask in 5 minutes; more is answered 429. A customer's servers come
+            from one address: 30,000 are the 6,000 a minute that the service grants one key.
         upload_mib: The largest body, MiB; a longer one is answered 413. Documents have up to 10 MB, and a form
             adds some to that.
         upload_paths: Where documents are taken, with all that is below: only there may a body look like an attack.
@@ -53,7 +53,7 @@ class WafArgs:
     ingress: Ingress
     keys: Kms
     alarms: Alarms
-    requests_per_address: int = 6000
+    requests_per_address: int = 30_000
     upload_mib: int = 11
     upload_paths: Sequence[str] = ("/v1/documents",)
     log_retention_days: int = 365

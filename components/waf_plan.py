@@ -1,11 +1,14 @@
 """What a web firewall lets through, decided before anything is built.
 
-Rules are asked in their order and the first that decides ends it. Two things are particular to a service that takes
+Rules are asked in their order and the first that decides ends it. Three things are particular to a service that takes
 documents:
 
 - The firewall sees the first 8 KiB of a body and no more: for a load balancer AWS has no other setting (WAF API,
   AssociationConfig). So the size of an upload is told by its header ``Content-Length``; what comes without one, in
   chunks, only the application can measure.
+- How long a query and its cursor may be the service says, with a reason that a program can read (docs/api.md). AWS's
+  rules on sizes are stricter and answer a bare 403, so they only count: the service reads no more of a body than it
+  takes, and the load balancer no more than 16 KB of a request line (Elastic Load Balancing guide, "Quotas").
 - A document may be *about* an attack. AWS's rules on bodies therefore only put a label on a request, and a rule of ours
   blocks by the label wherever no documents are taken.
 
@@ -14,7 +17,7 @@ documents:
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.errors import ArgsError
@@ -50,7 +53,6 @@ GROUPS: Mapping[str, tuple[str, int, str, Mapping[str, str]]] = {
         700,
         "core-rule-set",
         {
-            "SizeRestrictions_BODY": "SizeRestrictions_Body",
             "EC2MetaDataSSRF_BODY": "EC2MetaDataSSRF_Body",
             "GenericLFI_BODY": "GenericLFI_Body",
             "GenericRFI_BODY": "GenericRFI_Body",
@@ -58,6 +60,13 @@ GROUPS: Mapping[str, tuple[str, int, str, Mapping[str, str]]] = {
         },
     ),
 }
+
+#: Rules on sizes of the group "common", which only count: bodies over 8,192 bytes and query strings over 2,048 (guide,
+#: "Core rule set").
+SIZES = ("SizeRestrictions_BODY", "SizeRestrictions_QUERYSTRING")
+
+#: What a client that is refused for its rate is told to wait, s. A fifth of the window has passed then.
+RETRY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -69,21 +78,26 @@ class Rule:
         statement: What it looks for, as argument of ``aws.wafv2.WebAcl``.
         wcu: What it takes of the capacity, at most.
         status: What a blocked request is answered; ``None`` for a group of AWS's, which decides by its own actions.
+        headers: What the answer to a blocked request says besides.
     """
 
     name: str
     statement: dict[str, Any]
     wcu: int
     status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def inputs(self, priority: int, metric: str) -> dict[str, Any]:
         """The rule as argument of ``aws.wafv2.WebAcl``."""
-        block = {"block": {"custom_response": {"response_code": self.status}}}
+        response: dict[str, Any] = {"response_code": self.status}
+        if self.headers:
+            response["response_headers"] = [{"name": name, "value": value} for name, value in self.headers.items()]
+        refused = {"action": {"block": {"custom_response": response}}}
         return {
             "name": self.name,
             "priority": priority,
             "statement": self.statement,
-            **({"override_action": {"none": {}}} if self.status is None else {"action": block}),
+            **({"override_action": {"none": {}}} if self.status is None else refused),
             "visibility_config": visibility(f"{metric}-{self.name}"),
         }
 
@@ -127,6 +141,7 @@ def plan_rules(*, rate: int, upload_mib: int, upload_paths: Sequence[str]) -> tu
             },
             wcu=2,
             status=429,
+            headers={"Retry-After": str(RETRY_SECONDS)},
         ),
         Rule("size", _matches({"single_header": {"name": "content-length"}}, plan_longer(upload_mib << 20)), 13, 413),
         known_bad,
@@ -140,11 +155,12 @@ def plan_rules(*, rate: int, upload_mib: int, upload_paths: Sequence[str]) -> tu
 
 
 def _group(name: str) -> Rule:
-    """One of AWS's groups, which it keeps up to date itself; rules on bodies only label."""
+    """One of AWS's groups, which it keeps up to date itself; rules on bodies only label, and those on sizes count."""
     group, wcu, _, bodies = GROUPS[name]
     statement: dict[str, Any] = {"vendor_name": "AWS", "name": group}
-    if bodies:
-        statement["rule_action_overrides"] = [{"name": rule, "action_to_use": {"count": {}}} for rule in bodies]
+    counted = [*bodies, *(SIZES if name == "common" else ())]
+    if counted:
+        statement["rule_action_overrides"] = [{"name": rule, "action_to_use": {"count": {}}} for rule in counted]
     return Rule(name, {"managed_rule_group_statement": statement}, wcu, None)
 
 
@@ -163,10 +179,10 @@ def _bodies(paths: Sequence[str]) -> Rule:
     return Rule("bodies", {"and_statement": {"statements": [suspect, elsewhere]}}, len(labels) + 23, 403)
 
 
-def _matches(field: dict[str, Any], regex: str, *transformations: str) -> dict[str, Any]:
+def _matches(part: dict[str, Any], regex: str, *transformations: str) -> dict[str, Any]:
     return {
         "regex_match_statement": {
-            "field_to_match": field,
+            "field_to_match": part,
             "regex_string": regex,
             "text_transformations": [
                 {"priority": priority, "type": type_} for priority, type_ in enumerate(transformations or ("NONE",))

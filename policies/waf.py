@@ -185,8 +185,8 @@ def _mentions(value: Any, key: str) -> bool:
 
 _GROUP: Final = "statement.managedRuleGroupStatement.name"
 _BODY: Final = Want(
-    "a rule about bodies, which documents may break",
-    lambda value: isinstance(value, str) and value.upper().endswith("_BODY"),
+    "a rule about bodies or the query string's size, which documents and cursors may break",
+    lambda value: isinstance(value, str) and value.upper().endswith(("_BODY", "SIZERESTRICTIONS_QUERYSTRING")),
 )
 _NONE: Final = _has("none", "count")
 _BLOCK: Final = _has("block", "count")

@@ -133,7 +133,7 @@ class WafConfig(Strict):
     """The web firewall."""
 
     requests_per_address: Annotated[int, Unit("requests in 5 minutes")] = Field(
-        default=6000, ge=10, le=2_000_000_000, description="what one address may ask; more is answered 429"
+        default=30_000, ge=10, le=2_000_000_000, description="what one address may ask; more is answered 429"
     )
     upload_paths: tuple[str, ...] = Field(
         default=("/v1/documents",),

@@ -34,7 +34,8 @@ def unknown(text: str) -> list[str]:
         if name not in operations:
             found.append(f"{service} {name}")
             continue
-        members = {xform_name(member, "-") for member in operations[name].input_shape.members}
+        shape = operations[name].input_shape
+        members = {xform_name(member, "-") for member in shape.members} if shape else set()
         found += [f"{service} {name} --{option}" for option in sorted(options - members - EVERYWHERE)]
     return found
 

@@ -1,5 +1,6 @@
 """What the web firewall lets through."""
 
+import json
 import re
 from typing import Any
 
@@ -7,20 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.search.parse import MAX_CURSOR
+from app.settings import Settings
 from components.errors import ArgsError
+from components.waf import WafArgs
 from components.waf_plan import (
     CAPACITY_WCU,
     GROUPS,
+    RATE_SECONDS,
     REGEX_LENGTH,
+    SIZES,
     Rule,
     plan_below,
     plan_longer,
     plan_rules,
 )
+from stacks.config import WafConfig
+from stacks.fleet import read_fleet
+from tests.regions import PROJECT, STACKS
 
 
 def rules(**changes: Any) -> dict[str, Rule]:
-    given: dict[str, Any] = {"rate": 6000, "upload_mib": 11, "upload_paths": ("/v1/documents",)}
+    given: dict[str, Any] = {"rate": 30_000, "upload_mib": 11, "upload_paths": ("/v1/documents",)}
     return {rule.name: rule for rule in plan_rules(**(given | changes))}
 
 
@@ -71,9 +80,10 @@ def test_cheap_rules_come_first_and_all_fit_into_what_the_price_includes() -> No
 def test_one_address_is_limited_and_told_so() -> None:
     rate = rules()["rate"].inputs(1, "waf")
     assert rate["statement"] == {
-        "rate_based_statement": {"limit": 6000, "aggregate_key_type": "IP", "evaluation_window_sec": 300}
+        "rate_based_statement": {"limit": 30_000, "aggregate_key_type": "IP", "evaluation_window_sec": 300}
     }
-    assert rate["action"] == {"block": {"custom_response": {"response_code": 429}}}
+    told = [{"name": "Retry-After", "value": "60"}]
+    assert rate["action"] == {"block": {"custom_response": {"response_code": 429, "response_headers": told}}}
     assert rate["visibility_config"] == {
         "metric_name": "waf-rate",
         "cloudwatch_metrics_enabled": True,
@@ -91,14 +101,14 @@ def test_an_upload_is_measured_by_its_header_because_its_body_is_not_seen() -> N
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_a_group_of_aws_decides_by_itself_but_for_bodies(name: str) -> None:
+def test_a_group_of_aws_decides_by_itself_but_for_bodies_and_sizes(name: str) -> None:
     group = rules()[name].inputs(0, "waf")
     assert group["override_action"] == {"none": {}}
     assert "action" not in group
     (statement,) = group["statement"].values()
     assert "version" not in statement
     overridden = {rule["name"] for rule in statement.get("rule_action_overrides", ())}
-    assert overridden == {*GROUPS[name][3]}
+    assert overridden == {*GROUPS[name][3], *(SIZES if name == "common" else ())}
     assert all(rule["action_to_use"] == {"count": {}} for rule in statement.get("rule_action_overrides", ()))
 
 
@@ -113,6 +123,35 @@ def test_a_body_that_looks_like_an_attack_is_refused_where_no_documents_are_take
     assert statement["field_to_match"] == {"uri_path": {}}
     # Or a path that only begins like theirs would be let through.
     assert [step["type"] for step in statement["text_transformations"]] == ["URL_DECODE", "NORMALIZE_PATH"]
+
+
+AWS_BODY_BYTES, AWS_QUERY_STRING_BYTES = 8192, 2048
+"""What AWS's rules on sizes let through (AWS WAF developer guide, "Core rule set")."""
+
+
+def test_what_the_service_takes_by_its_size_the_firewall_does_not_refuse() -> None:
+    service, found = Settings.model_fields, rules()
+    counted = {
+        rule["name"]
+        for group in GROUPS
+        for rule in found[group].statement["managed_rule_group_statement"].get("rule_action_overrides", ())
+    }
+    refused = json.dumps(found["bodies"].statement)
+    assert service["max_query_bytes"].default > AWS_BODY_BYTES
+    assert MAX_CURSOR > AWS_QUERY_STRING_BYTES
+    for name in ("SizeRestrictions_BODY", "SizeRestrictions_QUERYSTRING"):
+        assert name in counted
+    assert "SizeRestrictions" not in refused
+    (statement,) = rules(upload_mib=WafArgs.upload_mib)["size"].statement.values()
+    assert not re.search(statement["regex_string"], str(service["max_body_bytes"].default))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_one_address_may_ask_as_often_as_one_key(stack: str) -> None:
+    granted = Settings.model_fields["key_per_minute"].default * RATE_SECONDS // 60
+    assert read_fleet(PROJECT)[stack].waf.requests_per_address >= granted
+    assert WafConfig().requests_per_address >= granted
+    assert WafArgs.requests_per_address >= granted
 
 
 def test_without_paths_for_documents_no_body_may_look_like_an_attack() -> None:

@@ -448,6 +448,8 @@ def confirm_waf(region: Region, confirm: Confirmations) -> None:
     limit = rules["rate"]["Statement"]["RateBasedStatement"]["Limit"]
     confirm(limit, planned.requests_per_address, "requests of one address")
     confirm(rules["rate"]["Action"]["Block"]["CustomResponse"]["ResponseCode"], 429, "answer to too many")
+    told = {"Name": "Retry-After", "Value": "60"}
+    confirm(rules["rate"]["Action"]["Block"]["CustomResponse"]["ResponseHeaders"], [told], "when to ask again")
     confirm(rules["size"]["Action"]["Block"]["CustomResponse"]["ResponseCode"], 413, "answer to too long")
     groups = {
         rule["Statement"]["ManagedRuleGroupStatement"]["Name"]

@@ -26,9 +26,9 @@ def test_a_public_load_balancer_without_a_firewall_is_found() -> None:
 
 
 def test_one_address_may_ask_as_often_as_is_said() -> None:
-    assert judge("waf-rules", ACL, requests=6000) == []
-    assert judge("waf-rules", ACL, requests=5999) == [
-        Finding("rules[1].statement.rateBasedStatement.limit", "is 6000, must be at most 5999")
+    assert judge("waf-rules", ACL, requests=30_000) == []
+    assert judge("waf-rules", ACL, requests=29_999) == [
+        Finding("rules[1].statement.rateBasedStatement.limit", "is 30000, must be at most 29999")
     ]
 
 
