@@ -1,8 +1,8 @@
 """OpenSearch: the index that searches are answered from, followed by another region.
 
-PostgreSQL and the documents' bucket are the truth, the index can be built again from them; what is lost with it is
-time. A standby's domain follows the primary region's by cross-cluster replication, which a program outside of this one
-starts: this one makes the connection. Warm and cold indexes are not replicated by it; they come over as snapshots.
+PostgreSQL is the truth, and the index can be built again from it; what is lost with it is time. A standby's domain
+follows the primary region's by cross-cluster replication, which a program outside of this one starts: this one makes
+the connection. Warm and cold indexes are not replicated by it; they come over as snapshots.
 
 Differences from the requirement: nodes come in threes (21 data nodes for 20, 6 coordinating ones for 5), because a
 domain with standby has as many in each zone; gp3 volumes for NVMe disks, because an instance with disks of its own

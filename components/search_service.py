@@ -64,7 +64,6 @@ from components.search_service_plan import (
     role_labels,
 )
 from components.search_service_rights import Things, plan_migration_rights, plan_rights
-from components.storage import StoredBucket
 
 __all__ = [
     "DOCUMENT",
@@ -92,8 +91,7 @@ class Access:
         account_id: The account, 12 digits.
         region: The region of all of it.
         cluster: Gives out the roles, by Pod Identity.
-        keys: Encrypt secrets (class ``secrets``) and documents (class ``data``).
-        documents: The bucket of documents.
+        keys: Encrypt secrets (class ``secrets``) and the ledger of erasures (class ``data``).
         search_arn: The OpenSearch domain.
         cache_arns: The cache, and the user that pods log in as.
         ledger_arn: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere.
@@ -109,7 +107,6 @@ class Access:
     region: str
     cluster: Eks
     keys: Kms
-    documents: StoredBucket
     search_arn: pulumi.Input[str] = ""
     cache_arns: Sequence[pulumi.Input[str]] = ()
     ledger_arn: pulumi.Input[str] = ""
@@ -349,7 +346,6 @@ class SearchService(pulumi.ComponentResource):
             policy=pulumi.Output.all(
                 secrets=dict(self._args.secrets),
                 secrets_key=access.keys["secrets"].arn,
-                documents=access.documents.arn,
                 data_key=access.keys["data"].arn,
                 search=access.search_arn,
                 cache=list(access.cache_arns),

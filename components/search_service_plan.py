@@ -33,9 +33,9 @@ from components.pods import (
 #: From the end of a pod to its last new request, s: the time in which the load balancer, and every node, learns of it.
 DRAIN_SECONDS = 15
 
-Need = Literal["database", "search", "cache", "broker", "documents"]
+Need = Literal["database", "search", "cache", "broker"]
 
-#: Where what a role may need listens inside the VPC, each over TLS; documents are in S3.
+#: Where what a role may need listens inside the VPC, each over TLS.
 STORE_PORTS: Mapping[Need, int] = {"database": 5432, "search": HTTPS, "cache": 6379, "broker": 5671}
 
 #: What pods may open inside the VPC.
@@ -169,17 +169,18 @@ class RoleSpec:
         for need in self.needs:
             if need not in get_args(Need):
                 raise ArgsError(f"role {self.name} needs {need!r}", why=f"there are {', '.join(get_args(Need))}")
-        if "documents" in self.needs and not self.internet:
+        if "database" in self.needs and not self.internet:
             raise ArgsError(
-                f"role {self.name} needs documents without internet",
-                why="S3's gateway endpoint has public addresses, which its network policy would refuse",
+                f"role {self.name} needs the database without internet",
+                why="it asks S3 for erasures first, whose gateway endpoint has public addresses, which its network "
+                "policy would refuse",
                 remedy="Set internet=True: such traffic stays in AWS",
             )
 
     @property
     def indexes(self) -> bool:
         """Whether it brings documents into the index."""
-        return {"search", "documents"} <= {*self.needs}
+        return {"search", "broker"} <= {*self.needs}
 
 
 #: The requirement's figures (section 1). Search fetches the keys of identity providers, and falls back on the database.
@@ -190,7 +191,7 @@ DOCUMENT = RoleSpec(
     max_replicas=20,
     port=8081,
     internet=True,
-    needs=("database", "cache", "documents"),
+    needs=("database", "cache"),
     secrets=("CURSOR_KEY_ARN", "API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN"),
 )
 #: It brings the outbox to the broker and takes its work from there: nobody calls it. It tells the cache what is new.
@@ -202,7 +203,7 @@ INDEX = RoleSpec(
     port=8083,
     public=False,
     internet=True,
-    needs=("broker", "search", "database", "cache", "documents"),
+    needs=("broker", "search", "database", "cache"),
     secrets=(),
     pool=Pool(),
 )

@@ -30,12 +30,10 @@ class Things:
         region: The region of all of them.
         secrets: ARN by environment variable.
         secrets_key: The key of the secrets.
-        documents: The bucket.
-        data_key: Its key.
+        data_key: The key of the ledger.
         search: The OpenSearch domain; empty if there is none.
         cache: The cache and its user; empty if there is none.
-        ledger: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere. Its
-            key is ``data_key``.
+        ledger: Where erasures are noted: a bucket and a prefix, ``arn:aws:s3:::BUCKET/PREFIX``; empty if nowhere.
         database_owner: The secret of the database's owner; empty where the database is a replica.
         search_master: The role that administers OpenSearch; empty if there is none.
     """
@@ -44,7 +42,6 @@ class Things:
     region: str
     secrets: Mapping[str, str]
     secrets_key: str
-    documents: str
     data_key: str
     search: str = ""
     cache: Sequence[str] = ()
@@ -61,8 +58,6 @@ def database_user(role: RoleSpec) -> str:
 def plan_rights(role: RoleSpec, things: Things) -> Policy:
     """What the pods of a role may do: what it needs, and nothing of what another one does."""
     found = [*_secrets(role, things)]
-    if "documents" in role.needs:
-        found += _documents(things)
     if "search" in role.needs and things.search:
         found += _search(role, things)
     if "cache" in role.needs and things.cache:
@@ -109,21 +104,6 @@ def _read(secrets: Sequence[str], things: Things) -> list[Statement]:
     return [
         _allow("ReadSecrets", ["secretsmanager:GetSecretValue"], arns),
         _key("DecryptSecrets", ["kms:Decrypt"], things.secrets_key, f"secretsmanager.{things.region}.amazonaws.com"),
-    ]
-
-
-def _documents(things: Things) -> list[Statement]:
-    objects = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-    return [
-        _allow("UseDocuments", objects, [f"{things.documents}/*"]),
-        # Without it S3 says 403 where it means 404.
-        _allow("ListDocuments", ["s3:ListBucket"], [things.documents]),
-        _key(
-            "UseKeyOfDocuments",
-            ["kms:Decrypt", "kms:GenerateDataKey"],
-            things.data_key,
-            f"s3.{things.region}.amazonaws.com",
-        ),
     ]
 
 

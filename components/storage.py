@@ -116,7 +116,8 @@ class Storage(pulumi.ComponentResource):
     """The buckets of one region.
 
     Attributes:
-        documents: What users stored.
+        documents: Encrypted storage of documents (requirement, section 3). The service keeps them in PostgreSQL and has
+            no rights here: its roles get them with the first thing that it stores here.
         snapshots: What OpenSearch saved of its indexes, and what the service notes of erasures, for after a restore.
         logs: Access logs of load balancers and buckets. AWS delivers those into a bucket with S3's own keys (SSE-S3)
             only, so this is the one bucket without a customer key.

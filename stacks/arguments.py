@@ -324,7 +324,6 @@ class Arguments:
                 region=self.cfg.region,
                 cluster=cluster,
                 keys=keys,
-                documents=storage.documents,
                 search_arn=index.arn,
                 cache_arns=(cache.arn, cache.user_arn),
                 ledger_arn=pulumi.Output.concat(storage.snapshots.arn, "/", storage.ledger_prefix),

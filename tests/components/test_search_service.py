@@ -29,7 +29,6 @@ from components.search_service import (
     fingerprint,
     role_labels,
 )
-from components.storage import StoredBucket
 from infra.local.kubernetes_custom import CUSTOM
 from infra.local.kubernetes_objects import Kind
 from infra.local.kubernetes_schema import Schemas
@@ -103,9 +102,6 @@ def whole(**changes: Any) -> dict[str, Any]:
         cluster=cluster,
         target_groups=list(groups.values()),
     )
-    bucket = StoredBucket(
-        name=pulumi.Output.from_input("documents"), arn=pulumi.Output.from_input("arn:aws:s3:::documents")
-    )
     given: dict[str, Any] = {
         "roles": THREE,
         "access": Access(
@@ -113,7 +109,6 @@ def whole(**changes: Any) -> dict[str, Any]:
             region=REGION,
             cluster=cluster,
             keys=keys,
-            documents=bucket,
             search_arn="arn:search",
             cache_arns=("arn:cache", "arn:cache-user"),
             database_owner_arn=pulumi.Output.from_input("arn:owner"),
@@ -545,4 +540,4 @@ def test_a_candidate_without_a_target_group_is_refused(recorded: Any) -> None:
 
 def test_an_account_that_is_none_is_refused() -> None:
     with pytest.raises(ArgsError, match="account_id is '1'"):
-        Access(account_id="1", region=REGION, cluster=None, keys=None, documents=None)  # type: ignore[arg-type]
+        Access(account_id="1", region=REGION, cluster=None, keys=None)  # type: ignore[arg-type]

@@ -203,13 +203,14 @@ def test_the_figures_are_the_requirements() -> None:
         ({"target_cpu_percent": 101}, "role search is scaled at 101% CPU: it must be 1 to 100."),
         (
             {"needs": ("disk",)},
-            "role search needs 'disk': there are database, search, cache, broker, documents.",
+            "role search needs 'disk': there are database, search, cache, broker.",
         ),
         (
-            {"needs": ("documents",)},
+            {"needs": ("database",)},
             (
-                "role search needs documents without internet: S3's gateway endpoint has public addresses, which its "
-                "network policy would refuse. Set internet=True: such traffic stays in AWS."
+                "role search needs the database without internet: it asks S3 for erasures first, whose gateway "
+                "endpoint has public addresses, which its network policy would refuse. Set internet=True: "
+                "such traffic stays in AWS."
             ),
         ),
     ],

@@ -15,7 +15,6 @@ THINGS = Things(
     region="us-east-1",
     secrets={name: f"arn:{name}" for name in ("CURSOR_KEY_ARN", "API_KEY_PEPPER_ARN", "TENANT_TOKEN_KEY_ARN")},
     secrets_key="arn:key/secrets",
-    documents="arn:aws:s3:::documents",
     data_key="arn:key/data",
     search="arn:domain",
     cache=("arn:cache", "arn:user"),
@@ -41,14 +40,13 @@ def rights(role: RoleSpec, things: Things = THINGS) -> dict[str, Any]:
         (
             DOCUMENT,
             {
-                *("ReadSecrets", "DecryptSecrets", "UseDocuments", "ListDocuments", "UseKeyOfDocuments"),
+                *("ReadSecrets", "DecryptSecrets"),
                 *("ConnectToCache", "ConnectToDatabase", "ListErasures"),
             },
         ),
         (
             INDEX,
             {
-                *("UseDocuments", "ListDocuments", "UseKeyOfDocuments"),
                 *("UseSearch", "ConnectToCache", "ConnectToDatabase"),
                 *("ListErasures", "NoteErasures", "UseKeyOfErasures"),
             },
@@ -95,7 +93,6 @@ def test_keys_can_be_used_through_one_service_only() -> None:
         for statement in rights(role).values():
             if any(action.startswith("kms:") for action in statement["Action"]):
                 assert statement["Condition"]["StringEquals"]["kms:ViaService"].endswith(".us-east-1.amazonaws.com")
-    assert rights(INDEX)["UseKeyOfDocuments"]["Resource"] == ["arn:key/data"]
 
 
 def test_each_role_is_a_user_of_its_own_in_the_database() -> None:
@@ -136,7 +133,6 @@ def test_what_the_region_does_not_have_gives_no_right() -> None:
         region="us-east-1",
         secrets={},
         secrets_key="arn:key",
-        documents="arn:aws:s3:::documents",
         data_key="arn:key",
     )
     assert set(rights(SEARCH, bare)) == {"ConnectToDatabase"}
