@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
-from app.index.model import Index
+from app.index.model import Index, Outcome, Write
 from app.ledger import Ledger
 from app.resilience.deadline import pause, surviving
 from app.search.model import Cache
-from app.store import erasures
+from app.store import documents, erasures
 from app.store.database import Connection, Database
 from app.store.erasures import Open
 from app.tenancy import internal
@@ -32,7 +32,10 @@ LOCK: Final = 0x686F7573
 """The advisory lock of whoever keeps house ("hous")."""
 
 BATCH: Final = 500
-"""Documents that are deleted in one transaction."""
+"""Documents, or tasks, that are deleted in one transaction."""
+
+PUT_BACK: Final = 20
+"""Documents that are read and written again at once: each may have a MiB."""
 
 LOOK_SECONDS: Final = 2.0
 """How long to wait before looking for an erasure again, s."""
@@ -100,7 +103,13 @@ class Housekeeping:
             # Every night, too: a ledger that this region did not keep until now lacks what the other one noted.
             if self._ledger and (opened or night):
                 await self._ledger.add(await erasures.deployment(connection), await erasures.entries(connection))
-            left = sum([not await self._erase(one) for one in opened])
+            left = 0
+            for one in opened:
+                finished = False
+                # One that cannot go on holds up neither the others nor what comes every night.
+                with surviving("erasure"):
+                    finished = await self._erase(one)
+                left += not finished
             if night:
                 if not await connection.fetchval("SELECT retention_is_scheduled()"):
                     await self.delete_old()
@@ -109,15 +118,24 @@ class Housekeeping:
             return left
 
     async def delete_old(self) -> int:
-        """Deletes what is older than its tenant keeps it, batch after batch, and says how much that was."""
+        """Deletes what is older than its tenant keeps it, and tasks that ended long ago, batch after batch.
+
+        Returns:
+            How many documents that were.
+        """
+        deleted = await self._delete("documents")
+        await self._delete("tasks")
+        return deleted
+
+    async def _delete(self, what: str) -> int:
         total = 0
         while True:
             async with self._database.outbox() as connection:
-                deleted: int = await connection.fetchval("SELECT delete_old_documents($1)", BATCH)
+                deleted: int = await connection.fetchval(f"SELECT delete_old_{what}($1)", BATCH)
             total += deleted
             if not deleted or self._stopping.is_set():
                 return total
-            log.info("old_documents_deleted", documents=deleted)
+            log.info(f"old_{what}_deleted", **{what: deleted})
 
     async def _erase(self, one: Open) -> bool:
         """Brings an erasure on, and says whether it is finished."""
@@ -130,12 +148,22 @@ class Housekeeping:
             if await erasures.waiting(connection, one):
                 self._settled.pop(one.erasure_id, None)
                 return False
+            awaited = await erasures.awaited(connection, one)
             gone = await erasures.erased(connection, one)
+        if not await self._have(one.tenant_id, awaited):
+            self._settled.pop(one.erasure_id, None)
+            return False
         now = time.monotonic()
         if now - self._settled.setdefault(one.erasure_id, now) < self._settle:
             return False
-        for index in self._indexes:
-            await index.expunge(one.tenant_id, gone)
+        try:
+            for index in self._indexes:
+                if not await self._unless_stopped(index.expunge(one.tenant_id, gone)):
+                    return False
+        finally:
+            whole = await self._put_back(one)
+        if not whole:
+            return False
         # After the indexes: what is answered from here on cannot hold it any more.
         if not await self._cache.forget(one.tenant_id):
             return False
@@ -144,6 +172,50 @@ class Housekeeping:
         self._settled.pop(one.erasure_id, None)
         log.info("erasure_finished", erasure=str(one.erasure_id))
         return True
+
+    async def _have(self, tenant_id: UUID, awaited: Mapping[UUID, int]) -> bool:
+        """Whether every index has some documents at a version at least, or not at all."""
+        for index in self._indexes if awaited else ():
+            found = await index.versions_of(tenant_id, [*awaited])
+            if any(version < awaited[document_id] for document_id, version in found.items()):
+                return False
+        return True
+
+    async def _put_back(self, one: Open) -> bool:
+        """Writes again what is there of an erasure's documents: it may have come while the indexes were expunged.
+
+        Every time, whatever was expunged: who was killed in between knows nothing of it.
+
+        Returns:
+            Whether every index has it.
+        """
+        scope, whole = internal(one.tenant_id, ACTOR), True
+        async with self._database.read(scope) as connection:
+            ids = await erasures.kept(connection, one)
+        for at in range(0, len(ids), PUT_BACK):
+            async with self._database.read(scope) as connection:
+                found = await documents.many(connection, one.tenant_id, ids[at : at + PUT_BACK])
+            writes = [
+                Write(tenant_id=one.tenant_id, document_id=its.document_id, version=its.version, entry=its.entry())
+                for its in found
+                if its.status != "FAILED"
+            ]
+            for index in self._indexes if writes else ():
+                whole &= all(its.outcome is not Outcome.FAILED for its in await index.write(writes))
+        return whole
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Waits for work, which may take an hour, and says whether it has ended: it is left when this one stops."""
+        its = [asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            await asyncio.wait(its, return_when=asyncio.FIRST_COMPLETED)
+            if done := its[0].done():
+                await its[0]
+            return done
+        finally:
+            for each in its:
+                each.cancel()
+            await asyncio.gather(*its, return_exceptions=True)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[Connection | None]:

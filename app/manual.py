@@ -111,8 +111,10 @@ _COMPLIANCE = """\
 stays, so that nothing that is still queued brings one back; from every index, and from OpenSearch's segments; from
 the answers in Redis and in the memory of every process; from what an index said of a document that it refused; and
 with them the tenant's popular queries. A version that was the user's, of a document that no longer is, goes as well.
-The task succeeds when nothing is left, with OpenSearch after 45 s at the earliest. What is written for the user after
-it was asked stays. Not erased are: the audit trail, which names who acted and never what a document held; log lines;
+The task succeeds when nothing is left, with OpenSearch after 45 s at the earliest. What is written after it was asked
+stays, with one exception: a document that was the user's, and still is when a worker comes to it seconds later, goes as
+it is then, because a change holds what it does not change. One that is another's by then stays without the versions
+that were the user's. Not erased are: the audit trail, which names who acted and never what a document held; log lines;
 PostgreSQL's pages until they are vacuumed; backups until they are thrown away.
 
 **The ledger** is for those backups: an entry per erasure, with a keyed hash of the user (`API_KEY_PEPPER`) and no
@@ -135,7 +137,7 @@ before anything is served:
 `created_at`) is deleted every night at 2 UTC in batches, which pass through the outbox as every deletion and have a
 row each in the audit trail. Where pg_cron is loaded for this database (`shared_preload_libraries`,
 `cron.database_name`; the platform's parameter group does both), `docsearch-api migrate` schedules it there, and says
-so; otherwise the workers do it, one at a time.
+so; otherwise the workers do it, one at a time. Tasks that ended 30 days ago are deleted with them.
 
 **The audit trail** is a chain of hashes per tenant. `docsearch-api audit verify` finds rows that were altered,
 deleted, moved or put in. What is cut off at the end, or a chain that was hashed anew, shows only against heads that

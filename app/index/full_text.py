@@ -234,10 +234,9 @@ class FullText:
             ]
             if writes:
                 # By way of an empty row, so that the vocabulary forgets the words; which then goes, since it is newer
-                # than what the database may write next.
-                await _upsert(connection, tenant_id, writes, _NEWER)
-                ids = [one.document_id for one in writes]
-                await connection.execute("DELETE FROM full_text WHERE document_id = ANY($1)", ids)
+                # than what the database may write next. What has become newer since it was looked at stays.
+                applied = await _upsert(connection, tenant_id, writes, _NEWER)
+                await connection.execute("DELETE FROM full_text WHERE document_id = ANY($1)", [*applied])
 
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index."""

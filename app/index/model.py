@@ -427,6 +427,9 @@ class Index(Protocol):
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index: what is compared with the database."""
 
+    async def versions_of(self, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, int]:
+        """Version by document of those of some documents that are in the index, as of now."""
+
     async def refresh(self) -> None:
         """Makes all that was written visible to searches."""
 
@@ -442,9 +445,6 @@ class Comparable(Index, Protocol):
 
     def entries(self, tenant_id: UUID) -> AsyncGenerator[tuple[UUID, int], None]:
         """Every document of a tenant and its version, as of now, in the order of their ids."""
-
-    async def versions_of(self, tenant_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, int]:
-        """Version by document of those of some documents that are in the index, as of now."""
 
     async def restore(self, batch: Sequence[Write]) -> Sequence[Written]:
         """Writes a batch again, over what has the same versions or older ones."""

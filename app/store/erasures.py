@@ -146,7 +146,10 @@ async def unfinished(connection: Connection) -> list[Open]:
 
 
 async def bury(connection: Connection, one: Open, most: int) -> int:
-    """Erases some of the documents of an erasure from PostgreSQL, and queues them for the indexes."""
+    """Erases some of the documents of an erasure from PostgreSQL, and queues them for the indexes.
+
+    What is another's by now stays, without the versions that were the user's.
+    """
     return int(
         await connection.fetchval(
             "SELECT erase_documents($1, $2, $3, $4)", one.tenant_id, one.erasure_id, one.task_id, most
@@ -155,7 +158,7 @@ async def bury(connection: Connection, one: Open, most: int) -> int:
 
 
 async def waiting(connection: Connection, one: Open) -> bool:
-    """Whether something of an erasure is not in every index yet.
+    """Whether something of an erasure is on its way to an index. What was written since it was buried is not asked.
 
     Args:
         connection: A transaction of the worker's login that sees the tenant.
@@ -164,8 +167,8 @@ async def waiting(connection: Connection, one: Open) -> bool:
     return bool(
         await connection.fetchval(
             """
-            SELECT EXISTS (SELECT FROM outbox JOIN erased_documents USING (tenant_id, document_id)
-                           WHERE tenant_id = $1 AND erasure_id = $2)
+            SELECT EXISTS (SELECT FROM outbox JOIN erased_documents AS noted USING (tenant_id, document_id)
+                           WHERE tenant_id = $1 AND erasure_id = $2 AND outbox.version <= noted.version)
             """,
             one.tenant_id,
             one.erasure_id,
@@ -173,8 +176,37 @@ async def waiting(connection: Connection, one: Open) -> bool:
     )
 
 
+async def awaited(connection: Connection, one: Open) -> dict[UUID, int]:
+    """The documents of an erasure that wait for the index with a later version, each with what it has to have by now.
+
+    That they wait does not say what an index has: the version that was waited for may have failed, or been taken back.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT document_id, noted.version FROM erased_documents AS noted JOIN documents USING (tenant_id, document_id)
+        WHERE tenant_id = $1 AND erasure_id = $2 AND status = 'PENDING'
+        """,
+        one.tenant_id,
+        one.erasure_id,
+    )
+    return {row["document_id"]: row["version"] for row in rows}
+
+
+async def kept(connection: Connection, one: Open) -> list[UUID]:
+    """The documents of an erasure that are there all the same: another's by now, or written again."""
+    rows = await connection.fetch(
+        """
+        SELECT document_id FROM erased_documents JOIN documents USING (tenant_id, document_id)
+        WHERE tenant_id = $1 AND erasure_id = $2 AND status NOT IN ('DELETED', 'FAILED') ORDER BY document_id
+        """,
+        one.tenant_id,
+        one.erasure_id,
+    )
+    return [row["document_id"] for row in rows]
+
+
 async def erased(connection: Connection, one: Open) -> list[UUID]:
-    """The documents of an erasure that no index may hold: all but those that were written again, and indexed.
+    """The documents of an erasure that no index may hold: all but those that are there, and indexed or about to be.
 
     What an index has of a document that failed is at best the version before, and that may be what is erased.
     """
@@ -195,7 +227,7 @@ async def finish(connection: Connection, one: Open) -> None:
     await connection.execute("SELECT finish_erasure($1, $2)", one.tenant_id, one.erasure_id)
     await connection.execute(
         """
-        UPDATE tasks SET done = done + 1, finished_at = now(), started_at = coalesce(started_at, now()),
+        UPDATE tasks SET done = total - failed, finished_at = now(), started_at = coalesce(started_at, now()),
                          state = CASE WHEN failed > 0 THEN 'failed' ELSE 'succeeded' END
         WHERE tenant_id = $1 AND task_id = $2
         """,

@@ -1,70 +1,34 @@
-"""Erasure of a user, and deletion of what is old: what goes, what stays, and what nobody can bring back."""
+"""Erasure of a user: what goes, what stays, and what nobody can bring back."""
 
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from app import administration, compliance, logbook
+from app import compliance, logbook
 from app.access.keys import digest_of
-from app.document import Document, check
 from app.errors import ForbiddenError, InvalidRequestError, SettingsError
-from app.housekeeping import Housekeeping
-from app.index.model import Everything, Query
 from app.ledger import FileLedger
 from app.runtime import open_service, open_worker
-from app.search.model import NoCache
 from app.store import audit, documents, erasures, tasks
 from app.store.audit import Origin
+from app.store.cancel import cancel
 from app.store.database import connect
 from app.store.documents import Operation
 from app.store.embedded import SUPERUSER
-from app.store.erasures import Erasure, Subjects
+from app.store.erasures import Subjects
 from app.store.tasks import State
 from app.tenancy import Right, Scope
+from tests.app.household import SUBJECTS, erase, finish, found, house, of, put_as_task, run
 from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
-
-SUBJECTS = Subjects(partial(digest_of, b"k" * 32))
-
-
-def of(user: Any, title: str = "Diary") -> Document:
-    metadata = {"user_id": user} if user is not None else {}
-    return check(Document(title=title, content=f"words of {title}", metadata=metadata), max_bytes=10_000)
-
-
-async def erase(world: World, scope: Scope, user: str | int) -> Erasure:
-    async with world.app.write(scope) as connection:
-        return await erasures.ask(connection, scope, Origin("192.0.2.1", "test", "c"), SUBJECTS, user)
-
-
-def house(world: World, **more: Any) -> Housekeeping:
-    return Housekeeping(world.work, (world.index,), NoCache(), **{"settle_seconds": 0, **more})
-
-
-async def finish(world: World, **more: Any) -> None:
-    its = house(world, **more)
-    assert await its.step() <= 1
-    await world.index_all()
-    assert await its.step() == 0
-
-
-async def run(world: World, statements: str) -> None:
-    for one in statements.split("; "):
-        await world.admin(one)
-
-
-async def found(world: World, scope: Scope) -> set[UUID]:
-    result = await world.index.search(scope.query(Query(clause=Everything(), size=100)))
-    return {hit.document_id for hit in result.hits}
 
 
 async def test_all_of_a_user_goes_and_nothing_else(world: World) -> None:
@@ -128,6 +92,106 @@ async def test_what_is_written_after_it_was_asked_stays(world: World) -> None:
     assert await its.step() == 0
     assert await found(world, scope) == {back.document_id}
     assert gone.document_id not in await world.index.versions(scope.tenant_id)
+
+
+async def test_what_another_was_given_before_the_worker_came_stays(world: World) -> None:
+    scope = await world.tenant("a")
+    first = await world.put(scope, of("bob", "His, at first"))
+    await world.put(scope, of("ada", "Old"), first.document_id)
+    await world.index_all()
+    asked = await erase(world, scope, "ada")
+    await world.put(scope, of("ada", "Still hers"), first.document_id)
+    await world.put(scope, of("bob", "His"), first.document_id)
+    his = await world.put(scope, of("bob", "His, changed"), first.document_id)
+    new = await world.put(scope, of("ada", "Of another day"))
+    await finish(world)
+    assert await found(world, scope) == {his.document_id, new.document_id}
+    assert await world.index.versions(scope.tenant_id) == {his.document_id: 5, new.document_id: 1}
+    async with world.app.read(scope) as connection:
+        assert (await documents.get(connection, scope.tenant_id, his.document_id)).title == "His, changed"
+        kept = await documents.versions(connection, scope.tenant_id, his.document_id)
+        task = await tasks.get(connection, scope.tenant_id, asked.task_id)
+    assert [one.document["title"] for one in kept] == ["His"]
+    assert (task.state, task.done, task.total, task.failed) == (State.SUCCEEDED, 2, 2, 0)
+
+
+async def test_what_is_the_users_again_or_was_changed_before_the_worker_came_goes(world: World) -> None:
+    """A change holds what it does not change, and what is taken back brings back what there was."""
+    scope = await world.tenant("a")
+    changed, restored = [await world.put(scope, of("ada", f"Diary {number}")) for number in range(2)]
+    await world.index_all()
+    assert (await erase(world, scope, "ada")).documents == 2
+    await world.write(scope, Operation(kind="patch", document_id=changed.document_id, patch={"title": "Diary"}))
+    task_id = await put_as_task(world, scope, of("bob", "His"), restored.document_id)
+    async with world.app.write(scope) as connection:
+        await cancel(connection, scope, Origin(), task_id, max_bytes=10_000)
+    await finish(world)
+    assert await found(world, scope) == set()
+    assert await world.admin("SELECT * FROM documents WHERE title <> '' OR metadata <> '{}'") == []
+    assert await world.admin("SELECT * FROM document_versions") == []
+
+
+async def test_what_was_deleted_before_the_worker_came_is_counted(world: World) -> None:
+    scope = await world.tenant("a")
+    gone = await world.put(scope, of("ada"))
+    await world.index_all()
+    asked = await erase(world, scope, "ada")
+    await world.write(scope, Operation(kind="delete", document_id=gone.document_id))
+    back = await world.put(scope, of("bob", "His"), gone.document_id)
+    await finish(world)
+    assert await found(world, scope) == {back.document_id}
+    async with world.app.read(scope) as connection:
+        task = await tasks.get(connection, scope.tenant_id, asked.task_id)
+    assert (task.state, task.done, task.total) == (State.SUCCEEDED, 2, 2)
+
+
+async def test_whose_a_document_was_is_kept_no_longer_than_the_document(world: World) -> None:
+    scope = await world.tenant("a")
+    await world.put(scope, of("ada"))
+    await erase(world, scope, "ada")
+    await house(world).step()
+    (noted,) = await world.admin("SELECT * FROM erased_documents")
+    assert (noted["buried"], noted["subject"], noted["version"]) == (True, None, 2)
+
+
+async def test_a_document_that_never_rests_holds_no_erasure_up(world: World) -> None:
+    scope = await world.tenant("a")
+    old = await world.put(scope, of("ada", "Old"))
+    await world.index_all()
+    await erase(world, scope, "ada")
+    its = house(world)
+    await world.put(scope, of("bob", "His 0"), old.document_id)
+    assert await its.step() == 1, "until his is there, the index has hers"
+    await world.index_all()
+    last = await world.put(scope, of("bob", "His 1"), old.document_id)
+    assert await its.step() == 0
+    await world.index_all()
+    assert await world.index.versions(scope.tenant_id) == {old.document_id: last.version}
+
+
+@pytest.mark.parametrize("how", ["refused", "taken back"])
+async def test_what_waits_for_an_index_that_still_has_the_users_version_is_waited_for(how: str, world: World) -> None:
+    scope = await world.tenant("a")
+    first = await world.put(scope, of("ada", "Hers"))
+    await world.index_all()
+    asked = [await put_as_task(world, scope, of("bob", f"His {number}"), first.document_id) for number in range(2)]
+    await erase(world, scope, "ada")
+    its = house(world)
+    assert await its.step() == 1
+    if how == "refused":
+        async with world.queue.delivery() as delivery:
+            assert delivery
+            await delivery.dead(delivery.batch.claims, "failed to parse")
+        await world.put(scope, of("bob", "His, mended"), first.document_id)
+    else:
+        async with world.app.write(scope) as connection:
+            for task_id in reversed(asked):
+                await cancel(connection, scope, Origin(), task_id, max_bytes=10_000)
+    assert await its.step() == 1
+    assert await world.index.versions(scope.tenant_id) == {first.document_id: 1}
+    await world.index_all()
+    assert await its.step() == 0
+    assert 1 not in (await world.index.versions(scope.tenant_id)).values()
 
 
 async def test_no_claim_brings_an_erased_document_back(world: World) -> None:
@@ -200,21 +264,24 @@ async def test_what_an_index_said_of_a_document_is_forgotten(world: World) -> No
     }
 
 
-async def test_one_worker_keeps_house_at_a_time_and_large_erasures_come_in_batches(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.housekeeping.BATCH", 2)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_an_index_said_of_a_version_that_was_the_users_is_forgotten(when: str, world: World) -> None:
+    """Of a document that became another's before the erasure was asked for, or after it and before the worker came."""
     scope = await world.tenant("a")
-    for number in range(5):
-        await world.put(scope, of("ada", f"Diary {number}"))
-    await erase(world, scope, "ada")
-    first, second = house(world), house(world)
-    async with first._alone() as held:
-        assert held
-        assert await second.step() == 0
-        assert (await world.admin("SELECT count(*) FROM documents WHERE status = 'DELETED'"))[0][0] == 0
+    first = await world.put(scope, of("ada"))
+    async with world.queue.delivery() as delivery:
+        assert delivery
+        await delivery.dead(delivery.batch.claims, "failed to parse field: 'canary'")
+    if when == "after":
+        await erase(world, scope, "ada")
+    await world.put(scope, of("bob", "His"), first.document_id)
+    if when == "before":
+        await erase(world, scope, "ada")
     await finish(world)
-    assert (await world.admin("SELECT count(*) FROM documents WHERE status = 'DELETED'"))[0][0] == 5
+    assert await found(world, scope) == {first.document_id}
+    assert [row["reason"] for row in await world.admin("SELECT reason FROM dead_letters")] == ["erased"]
+    errors = [one["reason"] for row in await world.admin("SELECT errors FROM tasks") for one in row["errors"]]
+    assert errors == ["erased"]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +342,9 @@ async def test_only_who_administrates_erases_and_only_own_documents(world: World
         "SELECT bury_documents(current_tenant(), '{}', gen_random_uuid())",
         "SELECT record_audit(current_tenant(), '', '', '', '{}')",
         "SELECT delete_old_documents()",
+        "SELECT delete_old_tasks()",
+        "SELECT lock_refusals(current_tenant(), '{}')",
+        "SELECT forget_refusals(current_tenant(), '{}')",
         "SELECT * FROM erased_documents",
         "UPDATE erasures SET subject_hash = ''",
         "DELETE FROM erasures",
@@ -370,77 +440,6 @@ async def test_a_database_without_its_last_part_is_not_served(world: World) -> N
     with pytest.raises(SettingsError, match="the database is not whole"):
         async with open_service(world.settings, with_worker=False):
             pass
-
-
-# Retention
-
-
-async def age(world: World, stored: documents.Stored, years: float) -> None:
-    days = int(years * 365.25)
-    await world.admin(
-        f"UPDATE documents SET created_at = now() - interval '{days} days' WHERE document_id = $1", stored.document_id
-    )
-
-
-async def test_what_is_older_than_its_tenant_keeps_it_goes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.housekeeping.BATCH", 2)
-    short, long = await world.tenant("short"), await world.tenant("long")
-    await administration.retain(world.settings, "long", 7)
-    kept = set()
-    for scope in (short, long):
-        for years in (0, 1.9, 2.1, 3, 6.9, 7.1):
-            stored = await world.put(scope, Document(title=f"Of {years} years"))
-            await age(world, stored, years)
-            if years < (2 if scope is short else 7):
-                kept.add(stored.document_id)
-    await world.index_all()
-    assert await house(world).delete_old() == 5
-    assert await house(world).delete_old() == 0
-    await world.index_all()
-    assert await found(world, short) | await found(world, long) == kept
-    rows = await world.admin("SELECT * FROM audit WHERE action = 'delete_old_documents' ORDER BY at")
-    assert [row["detail"]["documents"] for row in rows if row["tenant_id"] == short.tenant_id] == [2, 2]
-    assert [row["detail"] for row in rows if row["tenant_id"] == long.tenant_id] == [{"documents": 1, "years": 7}]
-    for scope in (short, long):
-        async with world.app.read(scope) as connection:
-            assert (await audit.verify(connection, scope.tenant_id)).broken_at is None
-            its = await tasks.page(connection, scope.tenant_id, state=None, size=100)
-            assert {one.state for one in its} == {State.SUCCEEDED}
-            assert "retention" in {one.kind for one in its}
-
-
-async def test_old_documents_are_looked_for_at_once_and_then_every_night(world: World) -> None:
-    now = [datetime(2026, 11, 28, 5, 0, tzinfo=UTC)]
-    its = house(world, clock=lambda: now[0])
-    looked = []
-
-    async def look() -> int:
-        looked.append(now[0])
-        return 0
-
-    its.delete_old = look  # type: ignore[method-assign]
-    for day, hour in ((28, 5), (28, 23), (29, 1), (29, 2), (29, 3), (30, 1), (30, 4)):
-        now[0] = datetime(2026, 11, day, hour, tzinfo=UTC)
-        await its.step()
-    assert [(one.day, one.hour) for one in looked] == [(28, 5), (29, 2), (30, 4)]
-
-
-async def test_pg_cron_deletes_batch_after_batch_where_it_is(world: World) -> None:
-    """What it runs, run by hand: the extension itself is no part of the PostgreSQL that is here."""
-    scope = await world.tenant("a")
-    for number in range(3):
-        await age(world, await world.put(scope, Document(title=f"Old {number}")), 3)
-    assert (await world.admin("SELECT schedule_retention()"))[0][0] is False
-    await world.admin("CALL delete_all_old_documents()")
-    assert (await world.admin("SELECT count(*) FROM documents WHERE status = 'DELETED'"))[0][0] == 3
-    await run(
-        world,
-        "CREATE SCHEMA cron; CREATE TABLE cron.job (jobname text, active boolean); "
-        "INSERT INTO cron.job VALUES ('delete-old-docs', true)",
-    )
-    await age(world, await world.put(scope, Document(title="Old again")), 3)
-    await house(world).step()
-    assert (await world.admin("SELECT count(*) FROM documents WHERE status = 'DELETED'"))[0][0] == 3
 
 
 # The audit trail, by hand

@@ -18,7 +18,7 @@ from app.search.model import NoCache
 from app.settings import load
 from app.store import erasures
 from tests.app.aws.cloud import REGION, client
-from tests.app.test_erasure import erase, of
+from tests.app.household import erase, of
 from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
