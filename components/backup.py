@@ -4,7 +4,7 @@ A primary region backs up its database and its documents. A standby keeps copies
 whoever takes the primary's region over cannot reach from there. A copy is part of a rule in the *source* region, which
 the primary's program does not know how to write (it never reads a standby), so the standby writes it: a plan of its own
 in the primary's region, with an explicit provider. Nothing in a standby is backed up a second time: what it holds is a
-copy already, and once promoted it is a primary and has the primary's plans.
+copy already. Once promoted it has RDS's own backups, to any second of 35 days, and no plan here: those are a primary's.
 
 Selections name what they are of: what is named is backed up whether or not the account has opted in to its service,
 which what is found by tags is not.

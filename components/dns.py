@@ -5,7 +5,9 @@ primary region while it is healthy. Every answer exists from the start: when a r
 changes over by health checks alone, and nothing calls its control plane, which lives in us-east-1.
 
 A changeover of ``write`` promotes no database: until somebody promotes it, the standby refuses writes. Two primaries
-would be worse than none.
+would be worse than none. So a region whose standby was promoted is taken out (``serving=False``): ``write`` would lead
+back to it as soon as it is healthy. The standby stays SECONDARY, which Route 53 answers while there is no
+healthy PRIMARY.
 """
 
 import re
@@ -83,6 +85,7 @@ class DnsArgs:
         metrics_provider: Provider of us-east-1; required in every other region.
         metrics_topics: Topic ARNs by severity in us-east-1; required in every other region.
         writes: Whether the region answers writes at all.
+        serving: Whether users are sent here; False leaves the region its own name only.
 
     Raises:
         ArgsError: The health check could not be watched, or a primary region takes no writes.
@@ -97,6 +100,7 @@ class DnsArgs:
     metrics_provider: aws.Provider | None = None
     metrics_topics: Mapping[Severity, pulumi.Input[str]] | None = None
     writes: bool = True
+    serving: bool = True
 
     def __post_init__(self) -> None:
         if self.region != METRICS_REGION and (self.metrics_provider is None or self.metrics_topics is None):
@@ -142,7 +146,7 @@ class Dns(pulumi.ComponentResource):
         )
         self.health_check_id = check.id
         for answer in plan_answers(self.hosts, region=args.region, role=args.role):
-            if answer.key == "write" and not args.writes:
+            if (answer.key == "write" and not args.writes) or (answer.key != "regional" and not args.serving):
                 continue
             aws.route53.Record(
                 f"{name}-{answer.key}",

@@ -14,9 +14,8 @@ Known differences from the requirement:
 - Its cost table has nodes of 13 GB (r5.large) where the text asks for 16; the text counts here.
 
 Promotion: ``aws elasticache failover-global-replication-group`` makes a standby's cluster lead; no stack changes. When
-the old region is lost for good, ``disassociate-global-replication-group`` sets the cluster free, and ``role: primary``
-begins a global datastore with it, replacing nothing. A cluster that comes back as a standby is made anew: members are
-always born empty.
+the old region is lost for good, ``disassociate-global-replication-group`` sets the cluster free. A cluster that comes
+back as a standby is made anew: members are always born empty.
 """
 
 import json

@@ -1,8 +1,8 @@
 """PostgreSQL: a Multi-AZ instance with read replicas, followed by another region.
 
 A Multi-AZ *instance*, not a Multi-AZ cluster: only the instance has cross-region replicas and replicated backups. The
-standby region's head is a cross-region replica with its own standby and its own backups; promoting it is a change of
-``role``, which replaces nothing.
+standby region's head is a cross-region replica with its own standby and its own backups; ``promoted`` makes it lead,
+which replaces nothing. There is no way back: no instance becomes a replica again, so the former primary's is made anew.
 
 Known difference from the requirement: it gives a replica 500 GB, and RDS gives a PostgreSQL replica the size of its
 source.
@@ -65,6 +65,8 @@ class RdsArgs:
         replica_version: Version of the read replicas; ``None`` for that of the head. A minor upgrade goes replicas
             first, so there are two fields, and RDS's own minor upgrades are off: they begin with the source.
         source_arn: ARN of the primary region's head; required for a standby, refused for a primary.
+        promoted: Whether a standby's head follows no more and takes writes. The role stays: keys, backups of the former
+            primary and all names are as before.
         max_connections: Per instance, the same for all. 35 writers with pools of 50 need 1,750 on the primary, 50
             readers on three replicas 834 each; 3,000 leaves room for two replicas fewer.
         insights: Mode of Database Insights; ``advanced`` keeps 15 months of performance data and is paid per vCPU.
@@ -90,6 +92,7 @@ class RdsArgs:
     volume: Volume
     replica_version: str | None = None
     source_arn: pulumi.Input[str] | None = None
+    promoted: bool = False
     max_connections: int = 3000
     insights: Literal["standard", "advanced"] = "standard"
     monitoring_seconds: int = 15
@@ -106,6 +109,8 @@ class RdsArgs:
             leads="it follows nobody",
             follows="its database is a replica of the primary region's",
         )
+        if self.promoted and self.role == "primary":
+            raise ArgsError("a primary region is promoted", why="its database follows nobody", remedy="Leave it out")
         if self.monitoring_seconds not in MONITORING_SECONDS:
             raise ArgsError(
                 f"monitoring_seconds is {self.monitoring_seconds}",
@@ -122,7 +127,7 @@ class RdsArgs:
             ArgsError: RDS would refuse one.
         """
         return plan_instances(
-            role=self.role,
+            role="primary" if self.promoted else self.role,
             instance_class=self.instance_class,
             version=self.engine_version,
             replicas=self.replicas,
@@ -158,7 +163,7 @@ class Rds(pulumi.ComponentResource):
         identifier: Identifier of the head, as operators type it.
         resource_id: ``db-...`` of the head, by which IAM policies allow a login.
         master_secret_arn: Secret of the master user, made and rotated by RDS; ``None`` in a standby, whose replica has
-            the users of its source.
+            the users of its source, until it is promoted.
     """
 
     address: pulumi.Output[str]
@@ -212,8 +217,11 @@ class Rds(pulumi.ComponentResource):
         self.identifier, self.resource_id = head.identifier, head.resource_id
         self.reader_addresses = [replica.address for replica in replicas] or [head.address]
         self.master_secret_arn = None
-        if args.role == "primary":
-            self.master_secret_arn = head.master_user_secrets.apply(lambda secrets: secrets[0].secret_arn or "")
+        if args.role == "primary" or args.promoted:
+            # A preview of a promotion knows of none yet.
+            self.master_secret_arn = head.master_user_secrets.apply(
+                lambda secrets: (secrets[0].secret_arn or "") if secrets else ""
+            )
         self.register_outputs(
             {
                 "address": self.address,
@@ -276,7 +284,7 @@ class Rds(pulumi.ComponentResource):
         if args.locked:
             origin["final_snapshot_identifier"] = pulumi.Output.concat(self._identifier(plan), "-final")
         # A replica takes all of these from its source and may set none, and RDS refuses a final snapshot of one.
-        if args.source_arn is not None:
+        if args.source_arn is not None and not args.promoted:
             origin = {"replicate_source_db": args.source_arn}
         return self._instance(
             plan,

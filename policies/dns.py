@@ -62,9 +62,11 @@ def dns_failover(stack: Stack, *, ttl: Annotated[int, Bounds(0, 300)] = 60) -> I
     """Each region has its half of the failover pair, and what chooses between regions looks at their health.
 
     The halves are in two stacks: the region that holds the keys themselves is PRIMARY, the one into which buckets are
-    copied SECONDARY.
+    copied SECONDARY. A region that no name leads to by its health was taken out, with all of its records.
     """
     records = stack.of(RECORD)
+    if records and not any(one.get(policy) not in (None, []) for one in records for policy in ROUTED):
+        return
     kinds = [failover(one) for one in records]
     for wanted, signs in (("PRIMARY", KEY), ("SECONDARY", REPLICATION)):
         if (its := stack.of(signs)) and wanted not in kinds:

@@ -124,6 +124,7 @@ class Arguments:
             volume=self._volume(),
             windows=self._windows(),
             source_arn=self.peer.database_arn,
+            promoted=self.cfg.promoted,
             locked=self.cfg.locked,
         )
 
@@ -260,6 +261,7 @@ class Arguments:
             metrics_provider=self.away,
             metrics_topics=self.peer.alarm_topics,
             writes=self.cfg.failover,
+            serving=self.cfg.serving,
         )
 
     def controller(self, network: Network, cluster: Eks, ingress: Ingress) -> LoadBalancerControllerArgs:
@@ -315,8 +317,8 @@ class Arguments:
                 "DOCSEARCH_ERASURE_LEDGER": pulumi.Output.concat(
                     "s3://", storage.snapshots.name, "/", storage.ledger_prefix
                 ),
-                # A standby answers reads, and writes with the address of its primary.
-                **({"DOCSEARCH_STANDBY_OF": f"https://{domain.hosts.write}"} if self.cfg.role == "standby" else {}),
+                # Who takes no writes answers reads, and writes with the address of who does.
+                **({} if self.cfg.takes_writes else {"DOCSEARCH_STANDBY_OF": f"https://{domain.hosts.write}"}),
             },
             secrets=self._secrets_of_pods(secrets, queue),
             access=Access(

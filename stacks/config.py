@@ -1,7 +1,7 @@
 """What may differ between stacks: one `Pulumi.<stack>.yaml` as a value that is right or does not exist.
 
     StackConfig
-    ├── role, region, peer, account_id, locked, domain
+    ├── role, region, peer, failover, promoted, serving, account_id, locked, domain
     ├── tags         Tags
     ├── network      NetworkConfig
     ├── alarms       AlarmsConfig
@@ -52,6 +52,10 @@ def _amount(value: Any) -> Any:
 
 Dollars = Annotated[str | None, BeforeValidator(_amount)]
 """An amount such as `60000 USD`, or none: list prices are in dollars, and no rate of exchange is known here."""
+
+PRIMARY_REGION: Final = "us-east-1"
+"""Where a primary is: Route 53 publishes the health of every check there only (developer guide, "Monitoring health
+checks"), and a primary reaches into no other region."""
 
 PRIVATE_BLOCKS: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
@@ -155,13 +159,26 @@ class CostConfig(Strict):
 class StackConfig(Strict):
     """One region, as its stack file says."""
 
-    role: Role = Field(description="primary takes the writes; standby follows a primary and serves reads")
+    role: Role = Field(
+        description="primary made the keys and the zone, and takes the writes; standby follows it and serves reads. "
+        "Never changed: who takes over is said by `promoted` and `serving`"
+    )
     region: str = Field(description="AWS region")
     peer: str | None = Field(default=None, description="the stack that a standby follows; a primary has none")
     failover: bool = Field(
         default=True,
         description="whether writes and the copies of the buckets go to this standby: a primary has one such standby, "
         "because a bucket has one replication and a DNS name one SECONDARY; any further one serves reads",
+    )
+    promoted: bool = Field(
+        default=False,
+        description="whether this standby takes the writes, in place of a primary with `serving: false`: its database "
+        "follows no more, and never again",
+    )
+    serving: bool = Field(
+        default=True,
+        description="whether users are sent here and writes are taken; false takes the region out, as long as a "
+        "standby is promoted",
     )
     account_id: str = Field(pattern=r"^\d{12}$", description="AWS account as 12 digits in quotes; no other is touched")
     locked: bool = Field(
@@ -198,13 +215,25 @@ class StackConfig(Strict):
         """
         return StackFile.read(file).validated(cls)
 
+    @property
+    def takes_writes(self) -> bool:
+        """Whether the region's database leads and users may write."""
+        return self.serving and (self.role == "primary" or self.promoted)
+
     def _faults(self) -> Iterator[Fault]:
+        if self.role == "primary" and self.region != PRIMARY_REGION and self.region in REGIONS:
+            reason = f"Route 53 publishes the health of a region in {PRIMARY_REGION} only, and a primary has no other"
+            yield Fault("role", reason, "Leave it standby: to take over, write `promoted: true`")
         if self.role == "standby" and self.peer is None:
             yield Fault("peer", "a standby follows a primary", "Name its stack: `peer: prod`")
         if self.role == "primary" and self.peer is not None:
             yield Fault("peer", "a primary depends on no other region", "Remove it, or make the role standby")
         if self.role == "primary" and not self.failover:
             yield Fault("failover", "a primary takes the writes", "Remove it, or make the role standby")
+        if self.promoted and self.role == "primary":
+            yield Fault("promoted", "a primary takes the writes already", "Remove it")
+        if self.promoted and not (self.failover and self.serving):
+            yield Fault("promoted", "no user is sent here to write", "Leave failover and serving true, or promote none")
         if offer := REGIONS.get(self.region):
             yield from self._in_region(offer)
         else:

@@ -51,7 +51,7 @@ def check_fleet(configs: Mapping[str, StackConfig]) -> None:
     Raises:
         StackFileError: Two regions cannot live side by side; each problem names both files.
     """
-    problems = [*_one_primary(configs), *_one_successor(configs), *_one_role_maker(configs)]
+    problems = [*_one_primary(configs), *_one_successor(configs), *_one_writer(configs), *_one_role_maker(configs)]
     for (one, a), (two, b) in combinations(configs.items(), 2):
         problems += _neighbours(one, a, two, b)
     for name, config in configs.items():
@@ -83,6 +83,16 @@ def _one_successor(configs: Mapping[str, StackConfig]) -> Iterator[Problem]:
     if len(successors) > 1:
         reason = "writes fail over to one standby, and a bucket is replicated to one"
         yield _between(successors, "failover", ["true"], reason, "Write `failover: false` in all but one")
+
+
+def _one_writer(configs: Mapping[str, StackConfig]) -> Iterator[Problem]:
+    writers = [name for name, config in configs.items() if config.takes_writes]
+    promoted = [name for name in writers if configs[name].promoted]
+    if promoted and len(writers) > 1:
+        led = [name for name in writers if name not in promoted] or promoted
+        reason = "two regions would take writes that never meet"
+        remedy = f"Write `serving: false` in Pulumi.{led[0]}.yaml, or promote none"
+        yield _between(writers, "promoted", ["true"], reason, remedy)
 
 
 def _neighbours(one: str, a: StackConfig, two: str, b: StackConfig) -> Iterator[Problem]:

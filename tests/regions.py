@@ -24,10 +24,10 @@ STACKS = ("prod", "dr")
 
 
 @cache
-def region(stack: str, *, locked: bool = True) -> Recording:
-    """What a stack's program registers; `locked` goes over what its file says."""
+def region(stack: str, *, locked: bool = True, **changes: bool) -> Recording:
+    """What a stack's program registers; `locked` and other changes go over what its file says."""
     fleet = read_fleet(PROJECT)
-    config = fleet[stack].model_copy(update={"locked": locked})
+    config = fleet[stack].model_copy(update={"locked": locked, **changes})
     return record(lambda: build(config, _peer(fleet, config), stack=stack), outputs=_answers(config))
 
 

@@ -342,6 +342,10 @@ def test_sizes_windows_and_insights_come_from_the_arguments(recorded: Any) -> No
             "source_arn is given to a primary region: it follows nobody. Set role to standby, or leave source_arn out.",
         ),
         (
+            {"promoted": True},
+            "a primary region is promoted: its database follows nobody. Leave it out.",
+        ),
+        (
             {"role": "standby"},
             (
                 "source_arn is not given to a standby region: its database is a replica of the primary region's. "

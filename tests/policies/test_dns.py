@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 
 from policies import dns
-from policies.rule import UNKNOWN, Finding, Resource
+from policies.rule import UNKNOWN, Finding, Resource, Stack
 from policies.storage import RECORD
 from tests.policies.anything import ANYTHING, judged, places
 from tests.policies.good_dns import GOOD
-from tests.policies.plans import RULES, broken, changed, everything, judge, of
+from tests.policies.plans import RULES, broken, changed, everything, judge, of, resources
 
 MINE = [rule.id for rule in RULES.values() if rule.check.__module__ == dns.__name__]
 
@@ -26,6 +26,11 @@ def test_each_region_has_its_half_of_the_pair() -> None:
     for stack, kind in (("prod", "PRIMARY"), ("dr", "SECONDARY")):
         found = judge("dns-failover", changed(stack, record(stack, "dns-write").urn, lambda _: None))
         assert [one.message for one in found] == [f"has no {kind} record beside it"]
+
+
+def test_a_region_that_was_taken_out_has_no_half() -> None:
+    shared = [record("prod", name).urn for name in ("dns-read", "dns-write")]
+    assert judge("dns-failover", Stack([one for one in resources("prod") if one.urn not in shared])) == []
 
 
 def test_what_is_no_alias_is_not_cached_for_long() -> None:

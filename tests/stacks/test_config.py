@@ -62,10 +62,20 @@ def test_a_config_never_changes() -> None:
         prod.locked = False
 
 
+IMAGES = {
+    key: "registry.example.com/image@sha256:" + "0" * 64
+    for key, _ in StackConfig.parse(PROJECT / "Pulumi.prod.yaml").images()
+}
+"""From nowhere in particular."""
+
 BAD: list[tuple[str, dict[str, Any], str, str, str]] = [
     # what, change, key, part of the reason, part of the remedy
     ("region that is none", {"region": "us-east-7"}, "region", "no such region", "us-east-"),
     ("region of another partition", {"region": "cn-north-1"}, "region", "main partition", ""),
+    ("primary elsewhere",
+     {"region": "us-west-2", "network.zones": ["us-west-2a", "us-west-2b", "us-west-2c"], **IMAGES}, "role",
+     "Route 53 publishes the health of a region in us-east-1 only", "promoted: true"),
+    ("primary that is promoted", {"promoted": True}, "promoted", "takes the writes already", "Remove it"),
     ("standby without a peer", {"role": "standby"}, "peer", "follows a primary", "peer: prod"),
     ("primary with a peer", {"peer": "dr"}, "peer", "no other region", "Remove it"),
     ("domain of one label", {"domain": "docsearch"}, "domain", "form", "DNS zone"),

@@ -153,9 +153,32 @@ def test_a_standby_in_the_primarys_region_is_refused(write: Write, fleet: Fleet)
 
 
 def test_two_primaries_are_refused(fleet: Fleet) -> None:
-    found = disagreements(fleet(prod={}, dr={"role": "primary", "peer": ...}))
+    here = {"region": "us-east-1", "network.zones": ["us-east-1a", "us-east-1b", "us-east-1c"]}
+    images = {key: value for key, value in EUROPE.items() if key.endswith(("image", "controller", "autoscaler"))}
+    found = disagreements(fleet(prod={}, dr={"role": "primary", "peer": ..., **here, **images}))
     assert found["role"].file == "Pulumi.prod.yaml and Pulumi.dr.yaml"
     assert "two primaries" in found["role"].reason
+
+
+def test_a_standby_takes_over_from_a_primary_that_is_out(fleet: Fleet) -> None:
+    configs = fleet(prod={"serving": False}, dr={"promoted": True})
+    check_fleet(configs)
+    assert {name: config.takes_writes for name, config in configs.items()} == {"prod": False, "dr": True}
+    check_fleet(fleet(prod={"serving": False}, dr={}))
+
+
+def test_two_regions_that_take_writes_are_refused(fleet: Fleet) -> None:
+    found = disagreements(fleet(prod={}, dr={"promoted": True}))
+    assert list(found) == ["promoted"]
+    assert found["promoted"].file == "Pulumi.prod.yaml and Pulumi.dr.yaml"
+    assert "never meet" in found["promoted"].reason
+    assert found["promoted"].remedy == "Write `serving: false` in Pulumi.prod.yaml, or promote none"
+
+
+@pytest.mark.parametrize("change", [{"failover": False}, {"serving": False}])
+def test_a_standby_that_nobody_writes_to_is_not_promoted(fleet: Fleet, change: dict[str, Any]) -> None:
+    with pytest.raises(StackFileError, match="no user is sent here to write"):
+        fleet(prod={"serving": False}, dr={"promoted": True, **change})
 
 
 def test_a_standby_alone_is_refused(fleet: Fleet) -> None:

@@ -242,6 +242,52 @@ def test_a_primary_shows_what_its_standbys_read_and_a_standby_does_not() -> None
     assert dr["role"] == "standby"
 
 
+INSTANCE = "aws:rds/instance:Instance"
+
+
+def settings_of(recording: Recording) -> Mapping[str, str]:
+    return next(
+        its.inputs["data"]
+        for its in recording.of("kubernetes:core/v1:ConfigMap")
+        if "DATABASE_HOST" in its.inputs.get("data", {})
+    )
+
+
+def test_a_standby_that_is_promoted_keeps_all_that_it_has() -> None:
+    before, after = (region("dr", promoted=promoted) for promoted in (False, True))
+    gone = [its for its in identities(before) if its not in identities(after)]
+    assert [its for its in identities(after) if its not in identities(before)] == []
+    # A head that follows nobody is behind nobody.
+    assert gone
+    assert all("MetricAlarm::database" in its and "lag" in its for its in gone), gone
+
+
+def test_a_standby_that_is_promoted_takes_the_writes() -> None:
+    before, after = (region("dr", promoted=promoted) for promoted in (False, True))
+    head = [run.one(INSTANCE, "database").inputs for run in (before, after)]
+    assert "replicateSourceDb" in head[0]
+    assert "replicateSourceDb" not in head[1]
+    # What its source gave it, and RDS would not change in place, is said as it is there.
+    prod = region("prod").one(INSTANCE, "database").inputs
+    for key in ("engine", "dbName", "username", "storageEncrypted"):
+        assert head[1][key] == prod[key]
+    assert head[1]["kmsKeyId"] == head[0]["kmsKeyId"]
+    assert "DOCSEARCH_STANDBY_OF" in settings_of(before)
+    assert "DOCSEARCH_STANDBY_OF" not in settings_of(after)
+    for run in (before, after):
+        assert run.one("aws:route53/record:Record", "dns-write").inputs["failoverRoutingPolicies"] == [
+            {"type": "SECONDARY"}
+        ]
+
+
+def test_a_primary_that_is_out_takes_no_writes_and_no_user_is_sent_to_it() -> None:
+    out = region("prod", serving=False)
+    gone = {*identities(region("prod"))} ^ {*identities(out)}
+    assert {its.rpartition("::")[2] for its in gone} == {"dns-read", "dns-write"}
+    assert settings_of(out)["DOCSEARCH_STANDBY_OF"] == f"https://write.{read_fleet(PROJECT)['prod'].domain}"
+    assert "DOCSEARCH_STANDBY_OF" not in settings_of(region("prod"))
+
+
 def main() -> None:
     """Accept the identities as they are now."""
     accepted = {stack: identities(region(stack)) for stack in STACKS}
