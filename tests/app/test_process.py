@@ -51,8 +51,10 @@ def empty_home() -> Iterator[Path]:
 def folder() -> Iterator[Path]:
     # Not below pytest's folder: PostgreSQL runs as a user of its own, who has to get there.
     its = Path(tempfile.mkdtemp(prefix="docsearch-cli-"))
-    yield its
-    shutil.rmtree(its)
+    try:
+        yield its
+    finally:
+        shutil.rmtree(its)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -90,7 +92,10 @@ def serving(home: Path, *words: str, **more: str) -> Iterator[tuple[subprocess.P
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
         process.stdout.close()
 
 

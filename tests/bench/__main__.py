@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +32,7 @@ examples:
   python -m tests.bench --parts platform                       what docsearch costs on top of the engine
   python -m tests.bench --parts searches --rates 1000,1500     searches alone, at two rates
   python -m tests.bench --parts misses,searches --documents 1000000 --rates 200,500
-  python -m tests.bench --parts misses,searches --documents 10000000 --straight --rates 10,20
+  python -m tests.bench --parts misses,searches --documents 10000000 --straight --rates 10,25 --seconds 120
   python -m tests.bench --parts misses --seed 7 --json         the same again, for a program
 """
 
@@ -64,6 +65,8 @@ def main() -> None:
         help="put the documents straight into the index by _bulk, past the API: sooner, for searches alone",
     )
     args = parser.parse_args()
+    # Whoever ends it leaves no service and no index behind, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.straight and {"indexing", "singles"} & {*args.parts}:
         parser.error("--straight writes past the API: there is nothing to measure of indexing and singles")
     if unknown := {*args.parts} - {*PARTS}:

@@ -47,6 +47,7 @@ class Orders:
         seed: Of what is chosen, and when.
         connections: Connections at most.
         patience: How long answers are waited for after the last request, s.
+        whole: Whether an answer of the engine that stands in has failed.
     """
 
     port: int
@@ -61,6 +62,7 @@ class Orders:
     seed: int = 0
     connections: int = 64
     patience: float = 10.0
+    whole: bool = False
 
     def plan(self) -> list[tuple[float, int]]:
         """When to send which query."""
@@ -126,7 +128,9 @@ class Driver:
                 self._failed[type(error).__name__] += 1
             else:
                 found = LEVEL.findall(body)
-                if status == 200 and found:
+                if self._orders.whole and b'"degraded":true' in body:
+                    self._failed["degraded"] += 1
+                elif status == 200 and found:
                     name = found[-1].decode() + (" stale" if b'"stale":true' in body[-200:] else "")
                     self._times.setdefault(name, []).append(time.perf_counter() - due)
                 else:

@@ -25,10 +25,10 @@ from rich.console import Console
 from infra import clouds, engine
 from infra.deploy import Deployment, EngineCommand
 from infra.local import daemon
-from infra.local.processes import port_is_free
 from infra.program import PROJECT, read_config
 from stacks.config import StackConfig
 from stacks.offers import REGIONS
+from tests.app.services.server import free_port
 from tests.bench import cost, floor, policies
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -98,11 +98,6 @@ def regions(count: int) -> dict[str, StackConfig]:
         )
         made[f"bench-{index}"] = dr.model_copy(update={"region": name, "network": network, "failover": False})
     return dict(list(made.items())[:count])
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    return next(port for port in range(23500, 24500) if port_is_free(port))
 
 
 def run(runs: int, most_regions: int, resources: list[int], show: Callable[[str, list[dict[str, Any]]], None]) -> None:

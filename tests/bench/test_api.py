@@ -1,5 +1,7 @@
 """What is measured is what the service does: documents are written as its worker writes them."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import orjson
@@ -7,7 +9,9 @@ import pytest
 
 from app.index.placement import Place, Tier, layout_of
 from tests.bench import __main__, api
+from tests.bench.driver import Driver, Orders
 from tests.bench.load import Corpus
+from tests.bench.wire import request
 
 TENANT_ID = UUID(int=7)
 
@@ -31,3 +35,54 @@ def test_nothing_is_said_about_writing_when_nothing_is_written_through_the_api(
         __main__.main()
     assert ended.value.code == 2
     assert "--straight writes past the API" in capsys.readouterr().err
+
+
+BUSY = {"errors": True, "items": [{"index": {"status": 201}}, {"index": {"status": 429, "error": {"type": "busy"}}}]}
+ALL_THERE = {"errors": True, "items": [{"index": {"status": 409}}, {"index": {"status": 201}}]}
+
+
+def answered(*answers: object, run: Callable[[int], Awaitable[object]]) -> int:
+    """Has a server give some answers in turn, the last one for ever, and says how many it has given."""
+    given = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal given
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            await reader.readexactly(length)
+            body = orjson.dumps(answers[min(given, len(answers) - 1)])
+            given += 1
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    async def both() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            await run(server.sockets[0].getsockname()[1])
+
+    asyncio.run(both())
+    return given
+
+
+@pytest.mark.services
+def test_what_is_refused_for_being_busy_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "REFUSED_SECONDS", 0.0)
+    sent = [request("POST", api.BULK, b"{}")]
+    assert answered(BUSY, ALL_THERE, run=lambda port: api._taken(port, iter(sent))) == 2
+    with pytest.raises(ExceptionGroup) as ended:
+        answered(BUSY, run=lambda port: api._taken(port, iter(sent)))
+    assert "'type': 'busy'" in str(ended.value.exceptions[0])
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(("whole", "failed"), [(True, {"degraded": 3}), (False, {})])
+def test_the_engine_that_stands_in_is_no_answer_where_the_other_one_is_measured(
+    whole: bool, failed: dict[str, int]
+) -> None:
+    found: list[dict[str, object]] = []
+
+    async def drive(port: int) -> None:
+        orders = Orders(port=port, key="k", rate=0, known=3, connections=1, whole=whole)
+        found.append(await Driver(orders).run())
+
+    answered({"level": "full_text", "degraded": True}, run=drive)
+    assert found[0]["failed"] == failed

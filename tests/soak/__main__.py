@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _list(chosen, as_json=args.json)
         return 0
     scale = Scale.QUICK if args.quick else Scale.FULL
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     verdicts: list[Verdict] = []
     interrupted = False
     err.print(f"{scale.value} form of {', '.join(chosen)}; seed {args.seed}")
@@ -118,11 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if interrupted:
         return INTERRUPTED
     return 0 if all(one.held for one in verdicts) else BROKEN
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def _list(known: dict[str, Row], *, as_json: bool) -> None:

@@ -214,15 +214,25 @@ class OpenSearch(Server):
         return [machine.java(), *tuned, *quiet, "-cp", f"{jars}/*", runner, *arguments, *where]
 
     def answers(self) -> bool:
-        """Whether all primaries are there."""
+        """Whether all primaries are there, and it is this one that says so.
+
+        Raises:
+            DeadError: Another one listens at its port, since the same was free for both.
+        """
+        assert self._process is not None
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
+            connection.request("GET", "/_nodes/_local/process")
+            nodes = json.loads(connection.getresponse().read()).get("nodes", {})
             connection.request("GET", "/_cluster/health")
             answer = json.loads(connection.getresponse().read())
         except (OSError, http.client.HTTPException, ValueError):
             return False
         finally:
             connection.close()
+        for node in nodes.values():
+            if (pid := node["process"]["id"]) != self._process.pid:
+                raise DeadError(f"process {pid} has taken port {self.port}, which was free")
         return answer.get("status") in ("green", "yellow") and not answer.get("initializing_shards")
 
     def settings(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.bench.load import Corpus
 from tests.bench.plant import running
 from tests.soak.model import Scale, Tell, Verdict
 
@@ -23,28 +24,31 @@ CALM: Final = 20.0
 
 @dataclass(frozen=True)
 class Size:
-    """How long each half lasts, and how often it is measured.
+    """How long each half lasts, and how much is searched.
 
     Attributes:
         seconds: Of one run.
+        documents: Of the tenant that is calm.
         timed: Whether the time of answers is judged.
     """
 
     seconds: float
+    documents: int
     timed: bool
 
 
-SIZES: Final = {Scale.QUICK: Size(4, timed=False), Scale.FULL: Size(300, timed=True)}
+SIZES: Final = {Scale.QUICK: Size(4, 200, timed=False), Scale.FULL: Size(300, 20_000, timed=True)}
 
 
 def run(scale: Scale, seed: int, tell: Tell) -> Verdict:
     """Asks as the one that is calm, first alone, then beside the one that floods."""
     size = SIZES[scale]
     broken: list[str] = []
-    with running(tell) as plant:
+    # What is known is warm in both halves: a cold cache is no flood.
+    with running(tell, cache_seconds=3600.0) as plant:
+        plant.load(Corpus(seed).documents(size.documents))
         key = plant.tenant("flood", QUOTA)
         calm = {"rate": CALM, "seconds": size.seconds, "fresh": 0.3, "seed": seed}
-        # What is known is warm in both: a cold cache is no flood.
         plant.drive(rate=0)
         tell("flood: the calm one alone")
         alone = plant.drive(**calm)

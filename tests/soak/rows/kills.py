@@ -175,7 +175,8 @@ def _target(
     wrong += [f"{one.name} {one.folder.name} has ended by itself: {one.last_words()}" for one in plant.ended()]
     wrong += asyncio.run(check(plant, tenant, load.history))
     # 0 is no answer at all, as from an API that was killed; 503 says that it cannot, and when to ask again.
-    if strange := {status: count for status, count in load.answers.items() if status not in (0, 200, 202, 503)}:
+    may = {200, 202, 503} | ({0} if victim == "api" else set())
+    if strange := {status: count for status, count in load.answers.items() if status not in may}:
         wrong.append(f"answers by status: {strange}")
     figures = {"kills": kill, "acknowledged": load.acknowledged, "longest_pause_s": load.longest_pause}
     return figures, wrong
