@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -385,17 +386,16 @@ async def _taken(port: int, sent: Iterator[bytes]) -> None:
     """
 
     async def client() -> None:
-        wire = Wire(port)
-        for one in sent:
-            for attempt in range(REFUSED_TRIES):
-                status, body = await wire.send(one)
-                reason = _refused(body) if status == 200 else f"HTTP {status}: {body[:300]!r}"
-                if not reason:
-                    break
-                if status not in (200, 429, 503) or attempt == REFUSED_TRIES - 1:
-                    raise DeadError(f"documents were refused: {reason}")
-                await asyncio.sleep(REFUSED_SECONDS)
-        wire.close()
+        with closing(Wire(port)) as wire:
+            for one in sent:
+                for attempt in range(REFUSED_TRIES):
+                    status, body = await wire.send(one)
+                    reason = _refused(body) if status == 200 else f"HTTP {status}: {body[:300]!r}"
+                    if not reason:
+                        break
+                    if status not in (200, 429, 503) or attempt == REFUSED_TRIES - 1:
+                        raise DeadError(f"documents were refused: {reason}")
+                    await asyncio.sleep(REFUSED_SECONDS)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -118,26 +119,26 @@ class Driver:
 
     async def _send(self) -> None:
         """One connection: sends the next request that is due, and reads its answer."""
-        wire = Wire(self._orders.port)
-        while True:
-            due, sent = await self._due.get()
-            due = due or time.perf_counter()
-            try:
-                status, body = await wire.send(sent)
-            except (OSError, asyncio.IncompleteReadError) as error:
-                self._failed[type(error).__name__] += 1
-            else:
-                found = LEVEL.findall(body)
-                if self._orders.whole and b'"degraded":true' in body:
-                    self._failed["degraded"] += 1
-                elif status == 200 and found:
-                    name = found[-1].decode() + (" stale" if b'"stale":true' in body[-200:] else "")
-                    self._times.setdefault(name, []).append(time.perf_counter() - due)
+        with closing(Wire(self._orders.port)) as wire:
+            while True:
+                due, sent = await self._due.get()
+                due = due or time.perf_counter()
+                try:
+                    status, body = await wire.send(sent)
+                except (OSError, asyncio.IncompleteReadError) as error:
+                    self._failed[type(error).__name__] += 1
                 else:
-                    # Who is turned away is told when to come again (RFC 9110, section 10.2.3).
-                    silent = status in (429, 503) and b"\nretry-after:" not in wire.head.lower()
-                    self._failed[f"{status} without Retry-After" if silent else str(status)] += 1
-            self._due.task_done()
+                    found = LEVEL.findall(body)
+                    if self._orders.whole and b'"degraded":true' in body:
+                        self._failed["degraded"] += 1
+                    elif status == 200 and found:
+                        name = found[-1].decode() + (" stale" if b'"stale":true' in body[-200:] else "")
+                        self._times.setdefault(name, []).append(time.perf_counter() - due)
+                    else:
+                        # Who is turned away is told when to come again (RFC 9110, section 10.2.3).
+                        silent = status in (429, 503) and b"\nretry-after:" not in wire.head.lower()
+                        self._failed[f"{status} without Retry-After" if silent else str(status)] += 1
+                self._due.task_done()
 
     def _report(self, elapsed: float, unsent: int) -> dict[str, Any]:
         everything = sorted(one for times in self._times.values() for one in times)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 import orjson
@@ -47,17 +48,23 @@ def answered(*answers: object, run: Callable[[int], Awaitable[object]]) -> int:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal given
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            length = int(head.lower().partition(b"content-length: ")[2].split()[0])
-            await reader.readexactly(length)
-            body = orjson.dumps(answers[min(given, len(answers) - 1)])
-            given += 1
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+                await reader.readexactly(length)
+                body = orjson.dumps(answers[min(given, len(answers) - 1)])
+                given += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
 
     async def both() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server:
-            await run(server.sockets[0].getsockname()[1])
+            try:
+                await run(server.sockets[0].getsockname()[1])
+            finally:
+                # Its connections hear that the other side has ended them.
+                await asyncio.sleep(0.05)
 
     asyncio.run(both())
     return given
