@@ -4,6 +4,10 @@ A Multi-AZ *instance*, not a Multi-AZ cluster: only the instance has cross-regio
 standby region's head is a cross-region replica with its own standby and its own backups; ``promoted`` makes it lead,
 which replaces nothing. There is no way back: no instance becomes a replica again, so the former primary's is made anew.
 
+The master user's password is ours to keep and to change: RDS could do both, and then makes no read replica of the
+instance (user guide, "Password management with Amazon RDS and AWS Secrets Manager", limitations; all engines but SQL
+Server). It is made at random, is a secret in the state, and lies in Secrets Manager for whoever logs in with it.
+
 Known difference from the requirement: it gives a replica 500 GB, and RDS gives a PostgreSQL replica the size of its
 source.
 """
@@ -39,6 +43,7 @@ from components.rds_plan import (
     plan_instances,
     plan_parameters,
 )
+from components.secrets import LENGTH, RECOVERY_WINDOW_DAYS
 
 #: What RDS reports that no metric shows.
 EVENTS = ("failover", "failure", "low storage", "read replica", "recovery")
@@ -72,6 +77,8 @@ class RdsArgs:
         insights: Mode of Database Insights; ``advanced`` keeps 15 months of performance data and is paid per vCPU.
         monitoring_seconds: How often the operating system is measured.
         windows: When RDS backs up and maintains, UTC; ``None`` for the role's own.
+        password_generation: Raise it for a new password of the master user, which RDS and the secret get in the same
+            update. It means nothing in a standby, whose users are its source's.
         log_retention_days: The requirement keeps logs for a year (section 4).
         locked: Pulumi's ``protect``, AWS's deletion protection and a final snapshot. Unlocked, all three are off,
             automated backups go with their instance, and changes apply at once instead of in the maintenance window.
@@ -97,6 +104,7 @@ class RdsArgs:
     insights: Literal["standard", "advanced"] = "standard"
     monitoring_seconds: int = 15
     windows: Windows | None = None
+    password_generation: int = 1
     log_retention_days: int = 365
     locked: bool = True
 
@@ -117,6 +125,8 @@ class RdsArgs:
                 why=f"Enhanced Monitoring measures every {', '.join(map(str, MONITORING_SECONDS))} s",
             )
         check_retention("log_retention_days", self.log_retention_days)
+        if self.password_generation < 1:
+            raise ArgsError(f"password_generation is {self.password_generation}", why="generations are counted from 1")
         self.plan()
         self.parameters()
 
@@ -162,8 +172,8 @@ class Rds(pulumi.ComponentResource):
         arn: ARN of the head: what a standby region takes as ``source_arn``.
         identifier: Identifier of the head, as operators type it.
         resource_id: ``db-...`` of the head, by which IAM policies allow a login.
-        master_secret_arn: Secret of the master user, made and rotated by RDS; ``None`` in a standby, whose replica has
-            the users of its source, until it is promoted.
+        master_secret_arn: Secret of the master user, JSON with ``username`` and ``password``, available once RDS has
+            taken the password; ``None`` in a standby, whose replica has the users of its source, until it is promoted.
     """
 
     address: pulumi.Output[str]
@@ -193,7 +203,8 @@ class Rds(pulumi.ComponentResource):
         self._monitor, self._monitor_rights = self._monitoring_role()
 
         head_plan, *replica_plans = args.plan()
-        head = self._head(head_plan)
+        password = self._password() if args.role == "primary" or args.promoted else None
+        head = self._head(head_plan, password)
         replicas = [self._replica(plan, head) for plan in replica_plans]
         if args.source_arn is not None:
             # Point-in-time recovery that survives the primary region; the head's own backups begin with the head.
@@ -216,12 +227,7 @@ class Rds(pulumi.ComponentResource):
         self.address, self.arn = head.address, head.arn
         self.identifier, self.resource_id = head.identifier, head.resource_id
         self.reader_addresses = [replica.address for replica in replicas] or [head.address]
-        self.master_secret_arn = None
-        if args.role == "primary" or args.promoted:
-            # A preview of a promotion knows of none yet.
-            self.master_secret_arn = head.master_user_secrets.apply(
-                lambda secrets: (secrets[0].secret_arn or "") if secrets else ""
-            )
+        self.master_secret_arn = None if password is None else self._master_secret(password, head)
         self.register_outputs(
             {
                 "address": self.address,
@@ -268,7 +274,37 @@ class Rds(pulumi.ComponentResource):
         )
         return role, rights
 
-    def _head(self, plan: InstancePlan) -> aws.rds.Instance:
+    def _password(self) -> pulumi.Output[str]:
+        """The master user's password, of letters and digits: RDS does not take every sign (API, MasterUserPassword)."""
+        return random.RandomPassword(
+            f"{self._prefix}-master",
+            length=LENGTH,
+            special=False,
+            keepers={"generation": str(self._args.password_generation)},
+            # Not protected: a new generation replaces it.
+            opts=self._child(),
+        ).result
+
+    def _master_secret(self, password: pulumi.Output[str], head: aws.rds.Instance) -> pulumi.Output[str]:
+        """Where the password is, in the form in which RDS itself would write it."""
+        args, name = self._args, f"{self._prefix}-master"
+        secret = aws.secretsmanager.Secret(
+            name,
+            description="Master user of the database",
+            kms_key_id=args.keys["secrets"].arn,
+            recovery_window_in_days=RECOVERY_WINDOW_DAYS if args.locked else 0,
+            opts=self._child(protect=args.locked),
+        )
+        version = aws.secretsmanager.SecretVersion(
+            name,
+            secret_id=secret.id,
+            secret_string=password.apply(lambda value: json.dumps({"username": MASTER_USER, "password": value})),
+            # After RDS has taken it: until then the one that is there opens.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[head]),
+        )
+        return version.secret_id
+
+    def _head(self, plan: InstancePlan, password: pulumi.Output[str] | None) -> aws.rds.Instance:
         """The instance that leads the region: the only one whose inputs differ by role."""
         args = self._args
         origin: dict[str, Any] = {
@@ -278,8 +314,7 @@ class Rds(pulumi.ComponentResource):
             "allocated_storage": args.volume.size_gib,
             "db_name": DATABASE,
             "username": MASTER_USER,
-            "manage_master_user_password": True,
-            "master_user_secret_kms_key_id": args.keys["secrets"].arn,
+            "password": password,
         }
         if args.locked:
             origin["final_snapshot_identifier"] = pulumi.Output.concat(self._identifier(plan), "-final")

@@ -2,7 +2,7 @@
 
 A cursor signed in one region must verify in the other, and a key hashed with one pepper must match everywhere, so a
 standby takes the values of its peer instead of making its own. Pods get ARNs and read the values themselves: no secret
-passes through Kubernetes. The database's master password is not here: RDS makes and rotates it.
+passes through Kubernetes. The database's master password is not here: it is the database's own (`components.rds`).
 """
 
 import re

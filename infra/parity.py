@@ -81,6 +81,7 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason("aws:* storage-*replication", ONLY_HERE, "The standby makes the primary's buckets copy into its own"),
     Reason("pulumi:providers:kubernetes kubernetes", ("kubeconfig",), "Each region has a cluster of its own"),
     Reason("aws:rds/instanceAutomatedBackupsReplication:*", ONLY_HERE, "The standby keeps the primary's backups, too"),
+    Reason("* database-master", ONLY_HERE, "A replica has the users of its source"),
     Reason("aws:* database-replica-*", ONLY_HERE, "The cross-region replica serves the reads of the standby"),
     Reason("aws:rds/eventSubscription:*", ("sourceIds*",), "The primary has read replicas, the standby has none"),
     Reason(
@@ -102,7 +103,7 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason("aws:cloudwatch/metricAlarm:MetricAlarm database-lag", ONLY_HERE, "Only a replica can lag"),
     Reason(
         "aws:rds/instance:Instance database",
-        ("replicateSourceDb", "engine*", "allocatedStorage", "dbName", "username", "*asterUser*"),
+        ("replicateSourceDb", "engine*", "allocatedStorage", "dbName", "username", "password"),
         "The standby's database is a replica: it has these from the primary's",
     ),
     Reason(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 from policies.rule import (
     FALSE,
+    GIVEN,
     TRUE,
     UNKNOWN,
     Bounds,
@@ -32,12 +33,15 @@ from policies.rule import (
     stack_rule,
     unverified,
 )
-from policies.wants import NAMED, OWN_KEY, TEXTS, different, no_secret, unless
+from policies.wants import NAMED, OWN_KEY, TEXTS, different, unless
 
 INSTANCE: Final = "aws:rds/instance:Instance"
 PARAMETERS: Final = "aws:rds/parameterGroup:ParameterGroup"
 SUBNETS: Final = "aws:rds/subnetGroup:SubnetGroup"
 BACKUPS: Final = "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
+
+PASSWORD: Final = "random:index/randomPassword:RandomPassword"  # noqa: S105 - a type
+VERSION: Final = "aws:secretsmanager/secretVersion:SecretVersion"
 
 SOURCE: Final = "replicateSourceDb"
 
@@ -265,20 +269,40 @@ def private(instance: Resource) -> Iterator[Finding]:
     yield from unless_local(instance, must(instance, "dbSubnetGroupName", NAMED))
 
 
-@rule(
+@stack_rule(
     "rds-managed-secret",
-    on=INSTANCE,
+    on=(INSTANCE, PASSWORD, VERSION),
     severity=Severity.HIGH,
-    why="A password in a program or its state is known to all who read either, and nobody rotates it",
-    remedy="Let RDS make and rotate it: manage_master_user_password with the secrets key (components/rds.py)",
+    why="A password that somebody typed is known to all who read the program, and with one that RDS manages there are "
+    "no read replicas",
+    remedy="Leave the master password to Rds (components/rds.py): random, and kept in Secrets Manager",
     reference=f"{GUIDE}/rds-secrets-manager.html",
 )
-def managed_secret(instance: Resource) -> Iterator[Finding]:
-    """RDS keeps the master password in Secrets Manager, under a key of ours."""
-    for name in ("password", "passwordWo"):
-        yield from no_secret(instance, name, why="whoever reads the program or its state would know it")
-    yield from unless_replica(instance, must(instance, "manageMasterUserPassword", TRUE))
-    yield from unless_replica(instance, must(instance, "masterUserSecretKmsKeyId", OWN_KEY))
+def managed_secret(stack: Stack) -> Iterator[Finding]:
+    """The master password is a random one of the stack, which keeps it in Secrets Manager itself.
+
+    RDS makes no read replica of an instance whose password it manages.
+    """
+    for instance in stack.of(INSTANCE):
+        for finding in _master_password(stack, instance):
+            yield replace(finding, urn=instance.urn)
+
+
+def _master_password(stack: Stack, instance: Resource) -> Iterator[Finding]:
+    yield from must(instance, "manageMasterUserPassword", FALSE, why="RDS then makes no read replica of it")
+    given = [path for path in ("password", "passwordWo") if instance.get(path) not in (None, "")]
+    if not given:
+        yield from unless_replica(instance, must(instance, "password", GIVEN))
+    for path in given:
+        made = stack.linked(instance, path, PASSWORD)
+        kept = (one for version in stack.of(VERSION) for one in stack.linked(version, "secretString", PASSWORD))
+        if not made and instance.get(path) is UNKNOWN:
+            yield unverified(path)
+        elif not made:
+            # Its value is not shown.
+            yield Finding(path, "is no random password of this stack: whoever reads the program knows it")
+        elif not {one.urn for one in made} & {one.urn for one in kept}:
+            yield Finding(path, "is in no secret of this stack: nobody could log in with it")
 
 
 @rule(

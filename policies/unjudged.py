@@ -10,9 +10,7 @@ from policies.rule import ANY, Finding, Resource, Severity, rule
 HARMLESS: Final[Mapping[str, str]] = {
     "aws:acm/certificateValidation:CertificateValidation": "Waits for a certificate, which has rules",
     "aws:kms/alias:Alias": "A name of a key, which has rules",
-    "aws:secretsmanager/secretVersion:SecretVersion": "A value of a secret, which has rules",
     "random:index/randomId:RandomId": "A suffix of names",
-    "random:index/randomPassword:RandomPassword": "Kept as a secret by the engine, handed on to Secrets Manager",
 }
 """Types that need no rule, and why."""
 

@@ -125,6 +125,7 @@ class Arguments:
             windows=self._windows(),
             source_arn=self.peer.database_arn,
             promoted=self.cfg.promoted,
+            password_generation=self.cfg.database.password_generation,
             locked=self.cfg.locked,
         )
 

@@ -104,6 +104,9 @@ class DatabaseConfig(Strict):
         pattern=rf"^{_DAY}:{_CLOCK}-{_DAY}:{_CLOCK}$",
         description="weekly, UTC, as sun:09:00-sun:10:00; not at the same time in two regions",
     )
+    password_generation: int = Field(
+        default=1, ge=1, description="raise it for a new password of the master user; a standby has its primary's"
+    )
 
     def _faults(self) -> Iterator[Fault]:
         versions = {"engine_version": self.engine_version, "replicas.engine_version": self.replicas.engine_version}

@@ -84,7 +84,6 @@ def _answers(config: StackConfig) -> dict[str, dict[str, Any]]:
         "aws:rds/instance:Instance": {
             "address": "db.example.net",
             "resourceId": "db-1",
-            "masterUserSecrets": [{"secretArn": "arn:master"}],
         },
         "aws:route53/zone:Zone": {"zoneId": "Z1", "nameServers": ["ns.example.net"]},
         "random:index/randomId:RandomId": {"hex": "0badcafe"},

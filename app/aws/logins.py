@@ -82,7 +82,7 @@ class DatabaseLogin:
 
         async def make() -> str:
             login = await self._secret.get() if self._secret else Login("", "")
-            # A secret that says whose it is, as RDS's of the master user, is nobody else's.
+            # A secret that says whose it is, as the master user's does, is nobody else's.
             if login.password and (login.user or self._user) == self._user:
                 return login.password
             if its.database_login == "iam":

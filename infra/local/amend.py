@@ -66,10 +66,17 @@ def _rds_copies(models: Any) -> None:
     instance, backend = models.DBInstance, models.RDSBackend
 
     # moto: a replica shares its source's lists, secret and backups, and its groups are looked for in the source's
-    # region, since `backend` comes last.
+    # region, since `backend` comes last; and a source whose password RDS manages has replicas, which AWS refuses (RDS
+    # user guide, "Password management with Amazon RDS and AWS Secrets Manager", limitations).
     def create_replica(original: Any, self: Any, db_kwargs: Mapping[str, Any]) -> Any:
         if db_kwargs["db_instance_identifier"] in self.databases:
             raise models.DBInstanceAlreadyExists
+        source = self.find_db_from_id(db_kwargs["source_db_instance_identifier"])
+        if source.manage_master_user_password and not source.engine.startswith("sqlserver"):
+            raise models.InvalidParameterValue(
+                f"Creating read replicas for source instance with engine {source.engine} where "
+                "ManageMasterUserPassword is enabled is not supported."
+            )
         replica = original(self, {"backend": self, **db_kwargs})
         for name, value in replica.__dict__.items():
             if isinstance(value, list):

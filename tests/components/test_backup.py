@@ -28,7 +28,7 @@ POLICY = "aws:iam/rolePolicy:RolePolicy"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 OUTPUTS: dict[str, dict[str, Any]] = {
     "random:index/randomId:RandomId": {"hex": "0badcafe"},
-    "aws:rds/instance:Instance": {"address": "host", "resourceId": "db-ABC", "masterUserSecrets": [{"secretArn": "s"}]},
+    "aws:rds/instance:Instance": {"address": "host", "resourceId": "db-ABC"},
 }
 
 

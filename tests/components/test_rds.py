@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import pulumi
 import pytest
 
+from app.aws.secrets import Login, parse_login
 from components.alarms import Alarms, AlarmsArgs
 from components.errors import ArgsError
 from components.kms import Kms, KmsArgs
@@ -16,13 +18,14 @@ ACCOUNT = "012345678901"
 REGION = "us-east-1"
 SOURCE = f"arn:aws:rds:us-east-1:{ACCOUNT}:db:database-0badcafe"
 INSTANCE = "aws:rds/instance:Instance"
+PASSWORD = "p" * 64
 OUTPUTS = {
     "random:index/randomId:RandomId": {"hex": "0badcafe"},
     INSTANCE: {
         "address": "host.rds.amazonaws.com",
         "resourceId": "db-ABC",
-        "masterUserSecrets": [{"secretArn": "arn:master"}],
     },
+    "random:index/randomPassword:RandomPassword": {"result": pulumi.Output.secret(PASSWORD)},
 }
 
 
@@ -106,7 +109,7 @@ SAID_OF_HEADS = SAID_OF_ALL | {"kmsKeyId": "arn:aws:kms:::keys-data"}
 
 def test_the_primary_is_what_the_requirement_asks_for(run: Any) -> None:
     head = run.one(INSTANCE, "database")
-    assert head.inputs == SAID_OF_HEADS | {
+    assert {name: its for name, its in head.inputs.items() if name != "password"} == SAID_OF_HEADS | {
         "identifier": "database-0badcafe",
         "instanceClass": "db.m7g.4xlarge",
         "engine": "postgres",
@@ -114,8 +117,6 @@ def test_the_primary_is_what_the_requirement_asks_for(run: Any) -> None:
         "allocatedStorage": 1024,
         "dbName": "docsearch",
         "username": "docsearch_admin",
-        "manageMasterUserPassword": True,
-        "masterUserSecretKmsKeyId": "arn:aws:kms:::keys-secrets",
         "multiAz": True,
         "dbSubnetGroupName": "database",
         "backupRetentionPeriod": 35,
@@ -126,7 +127,38 @@ def test_the_primary_is_what_the_requirement_asks_for(run: Any) -> None:
         "finalSnapshotIdentifier": "database-0badcafe-final",
     }
     assert head.protect
-    assert "password" not in head.inputs
+
+
+def test_the_master_user_has_a_random_password_that_a_secret_keeps(run: Any) -> None:
+    password = run.one("random:index/randomPassword:RandomPassword")
+    assert password.name == "database-master"
+    assert password.inputs == {"length": 64, "special": False, "keepers": {"generation": "1"}}
+    secret = run.one("aws:secretsmanager/secret:Secret")
+    assert secret.inputs == {
+        "description": "Master user of the database",
+        "kmsKeyId": "arn:aws:kms:::keys-secrets",
+        "recoveryWindowInDays": 30,
+    }
+    assert secret.protect
+    version, head = run.one("aws:secretsmanager/secretVersion:SecretVersion"), run.one(INSTANCE, "database")
+    for marked in (head.inputs["password"], version.inputs["secretString"]):
+        assert set(marked) > {"value"}, "it is not marked as a secret"
+    assert head.inputs["password"]["value"] == PASSWORD
+    login = parse_login("DATABASE_PASSWORD_ARN", version.inputs["secretString"]["value"])
+    assert login == Login(head.inputs["username"], PASSWORD)
+    assert head.urn in version.depends_on_urns, "what RDS has not taken yet opens nothing"
+    assert head.links["password"] == version.links["secretString"] == (password.urn,)
+
+
+def test_a_promoted_standby_makes_a_password_of_its_own(recorded: Any) -> None:
+    run = recorded(lambda: Rds("database", args(role="standby", source_arn=SOURCE, promoted=True)), outputs=OUTPUTS)
+    assert run.one(INSTANCE, "database").inputs["password"]["value"] == PASSWORD
+    assert run.one("aws:secretsmanager/secret:Secret").name == "database-master"
+
+
+def test_a_new_generation_makes_a_new_password(recorded: Any) -> None:
+    run = recorded(lambda: Rds("database", args(password_generation=2)), outputs=OUTPUTS)
+    assert run.one("random:index/randomPassword:RandomPassword").inputs["keepers"] == {"generation": "2"}
 
 
 def test_replicas_take_from_their_source_what_they_may_not_set(run: Any) -> None:
@@ -205,7 +237,7 @@ def test_outputs_of_the_primary(run: Any) -> None:
         "arn": "arn:aws:rds:::database",
         "identifier": "database-0badcafe",
         "resource_id": "db-ABC",
-        "master_secret_arn": "arn:master",
+        "master_secret_arn": "database-master-id",
         "port": 5432,
         "database": "docsearch",
     }
@@ -214,6 +246,8 @@ def test_outputs_of_the_primary(run: Any) -> None:
 def test_a_standby_without_replicas_reads_from_its_head_and_has_no_master_secret(follower: Any) -> None:
     assert follower.result["reader_addresses"] == [follower.result["address"]]
     assert follower.result["master_secret_arn"] is None
+    for kind in ("random:index/randomPassword:RandomPassword", "aws:secretsmanager/secret:Secret"):
+        assert follower.of(kind) == []
 
 
 def test_the_parameter_group_is_that_of_the_plan(run: Any) -> None:
@@ -308,6 +342,9 @@ def test_all_locks_are_released_on_purpose_and_together(unlocked: Any) -> None:
         assert instance.inputs["applyImmediately"] is True
         assert "finalSnapshotIdentifier" not in instance.inputs
     assert unlocked.one(INSTANCE, "database").inputs["deleteAutomatedBackups"] is True
+    secret = unlocked.one("aws:secretsmanager/secret:Secret")
+    assert not secret.protect
+    assert secret.inputs["recoveryWindowInDays"] == 0
     assert not any(
         group.protect for group in unlocked.of("aws:cloudwatch/logGroup:LogGroup") if "database" in group.name
     )
@@ -364,6 +401,7 @@ def test_sizes_windows_and_insights_come_from_the_arguments(recorded: Any) -> No
             ),
         ),
         ({"replicas": 16}, "replicas are 16: a source has 0 to 15."),
+        ({"password_generation": 0}, "password_generation is 0: generations are counted from 1."),
     ],
 )
 def test_bad_input_is_refused_with_its_reason(recorded: Any, changes: dict[str, Any], message: str) -> None:

@@ -186,14 +186,20 @@ def confirm_rds(region: Region, confirm: Confirmations) -> None:
     (events,) = client.describe_event_subscriptions()["EventSubscriptionsList"]
     ids = {item["DBInstanceIdentifier"] for item in instances}
     confirm({*events["SourceIdsList"]}, ids, "instances whose events are heard")
+    confirm("MasterUserSecret" in head, False, "a master password that RDS manages: there would be no replicas")
+    kept = [
+        item
+        for item in region.ask("secretsmanager").list_secrets()["SecretList"]
+        if item.get("Description") == "Master user of the database"
+    ]
+    confirm(len(kept), int(region.config.role == "primary"), "secrets of the master user")
     if region.config.role == "primary":
-        confirm(head["MasterUserSecret"]["KmsKeyId"], region.key("secrets"), "key of the master password")
+        confirm(kept[0]["KmsKeyId"], region.key("secrets"), "key of the master password")
         followers = [item for item in head["ReadReplicaDBInstanceIdentifiers"] if item.startswith("arn:")]
         confirm([arn.split(":")[3] for arn in followers], [region.other.config.region], "regions that follow")
     else:
         source = head["ReadReplicaSourceDBInstanceIdentifier"]
         confirm(source.split(":")[3], region.other.config.region, "region that is followed")
-        confirm("MasterUserSecret" in head, False, "master password of a replica")
 
 
 def confirm_elasticache(region: Region, confirm: Confirmations) -> None:

@@ -8,6 +8,7 @@ from tests.policies.good import GONE, Good
 
 INSTANCE: Final = "aws:rds/instance:Instance"
 PARAMETERS: Final = "aws:rds/parameterGroup:ParameterGroup"
+VERSION: Final = "aws:secretsmanager/secretVersion:SecretVersion"
 SUBNETS: Final = "aws:rds/subnetGroup:SubnetGroup"
 BACKUPS: Final = "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
 
@@ -95,8 +96,10 @@ GOOD: tuple[Good, ...] = (
     Good(INSTANCE, "publiclyAccessible", "rds-private", (True,)),
     Good(INSTANCE, "vpcSecurityGroupIds", "rds-private", (GONE, [])),
     Good(INSTANCE, "dbSubnetGroupName", "rds-private", (GONE, ""), where=head),
-    Good(INSTANCE, "manageMasterUserPassword", "rds-managed-secret", (GONE, False), where=primary),
-    Good(INSTANCE, "masterUserSecretKmsKeyId", "rds-managed-secret", (GONE, "alias/aws/secretsmanager"), where=primary),
+    Good(INSTANCE, "manageMasterUserPassword", "rds-managed-secret", (True,), absent=True),
+    Good(INSTANCE, "password", "rds-managed-secret", (GONE, ""), unknown=False, where=primary),
+    Good(INSTANCE, "password", "rds-managed-secret", ("canary-canary",), where=follows_afar, absent=True),
+    Good(VERSION, "", "rds-managed-secret", where=lambda one: one.name == "database-master"),
     Good(INSTANCE, "iamDatabaseAuthenticationEnabled", "rds-iam-auth", (GONE, False)),
     Good(INSTANCE, "instanceClass", "rds-class", (GONE, "db.t4g.large", "db.t3.medium")),
     Good(INSTANCE, "performanceInsightsEnabled", "rds-monitoring", (GONE, False)),

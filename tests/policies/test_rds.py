@@ -8,7 +8,8 @@ from hypothesis import given
 
 from policies.rule import UNKNOWN, Finding, Resource
 from tests.policies.anything import ANYTHING, judged, places
-from tests.policies.good_rds import BACKUPS, GOOD, INSTANCE, PARAMETERS, SUBNETS, follows_afar, primary, reader
+from tests.policies.good_rds import BACKUPS, GOOD, INSTANCE, PARAMETERS, SUBNETS, VERSION, follows_afar, primary, reader
+from tests.policies.good_rds import head as head_of_region
 from tests.policies.plans import broken, changed, everything, judge, of
 
 (PRIMARY,) = filter(primary, of("prod", INSTANCE))
@@ -17,6 +18,7 @@ READER = READERS[0]
 (AFAR,) = filter(follows_afar, of("dr", INSTANCE))
 (GROUP,) = of("prod", PARAMETERS)
 (COPY,) = of("dr", BACKUPS)
+MANAGED = "manageMasterUserPassword"
 IDS = sorted({good.rule for good in GOOD})
 
 
@@ -47,14 +49,6 @@ def test_the_plans_break_no_rule(rule: str) -> None:
         ("rds-backups", COPY, "retentionPeriod", 1, "is 1, must be at least 7"),
         ("rds-private", READER, "publiclyAccessible", True, "is true, must be false or absent"),
         ("rds-private", PRIMARY, "dbSubnetGroupName", ..., "is absent, must be given"),
-        ("rds-managed-secret", PRIMARY, "manageMasterUserPassword", ..., "is absent, must be true"),
-        (
-            "rds-managed-secret",
-            READER,
-            "password",
-            "canary-canary",
-            "is given, must be absent: whoever reads the program or its state would know it",
-        ),
         ("rds-iam-auth", AFAR, "iamDatabaseAuthenticationEnabled", ..., "is absent, must be true"),
         (
             "rds-class",
@@ -79,7 +73,7 @@ def test_a_broken_setting_is_named(rule: str, its: Resource, path: str, value: A
     assert judge(rule, broken(its, path, UNKNOWN)) == [Finding(path, "is not known before the update", False)]
 
 
-@pytest.mark.parametrize("rule", ["rds-multi-az", "rds-backups", "rds-managed-secret", "rds-extended-support"])
+@pytest.mark.parametrize("rule", ["rds-multi-az", "rds-backups", "rds-extended-support"])
 def test_a_source_that_is_not_known_excuses_nothing(rule: str) -> None:
     hidden = broken(READER, "replicateSourceDb", UNKNOWN)
     found = judge(rule, hidden)
@@ -183,6 +177,48 @@ def test_replicas_are_counted_by_what_they_follow() -> None:
     assert not any(found.verified for found in judge("rds-replicas", hidden, replicas=3))
     literal = changed("prod", READER.urn, lambda one: replace(one, links={}))
     assert judge("rds-replicas", literal, replicas=3) == []
+
+
+def test_a_password_that_rds_manages_is_refused() -> None:
+    found = judge("rds-managed-secret", changed("prod", PRIMARY.urn, lambda one: broken(one, MANAGED, True)))
+    message = "is true, must be false or absent: RDS then makes no read replica of it"
+    assert found == [Finding(MANAGED, message, urn=PRIMARY.urn)]
+
+
+@pytest.mark.parametrize("path", ["password", "passwordWo"])
+@pytest.mark.parametrize("stack", ["prod", "dr"])
+def test_a_password_that_somebody_typed_is_refused_and_not_shown(stack: str, path: str) -> None:
+    (head,) = filter(head_of_region, of(stack, INSTANCE))
+
+    def typed(value: Any) -> list[Finding]:
+        bare = changed(
+            stack, head.urn, lambda one: replace(broken(broken(one, "password", ...), path, value), links={})
+        )
+        return judge("rds-managed-secret", bare)
+
+    message = "is no random password of this stack: whoever reads the program knows it"
+    assert typed("canary-canary") == [Finding(path, message, urn=head.urn)]
+    assert typed(UNKNOWN) == [Finding(path, "is not known before the update", False, urn=head.urn)]
+
+
+def test_a_random_password_that_is_not_known_yet_is_one() -> None:
+    hidden = changed("prod", PRIMARY.urn, lambda one: broken(one, "password", UNKNOWN))
+    assert judge("rds-managed-secret", hidden) == []
+
+
+def test_a_password_that_is_in_no_secret_is_refused() -> None:
+    (version,) = [one for one in of("prod", VERSION) if one.name == "database-master"]
+    lost = changed("prod", version.urn, lambda one: replace(one, links={}))
+    message = "is in no secret of this stack: nobody could log in with it"
+    assert judge("rds-managed-secret", lost) == [Finding("password", message, urn=PRIMARY.urn)]
+
+
+def test_a_source_that_is_not_known_excuses_no_missing_password() -> None:
+    bare = broken(broken(PRIMARY, "password", ...), "replicateSourceDb", UNKNOWN)
+    found = judge("rds-managed-secret", changed("prod", PRIMARY.urn, lambda _: bare))
+    assert found == [Finding("replicateSourceDb", "is not known before the update", False, urn=PRIMARY.urn)]
+    gone = changed("prod", PRIMARY.urn, lambda one: broken(one, "password", ...))
+    assert judge("rds-managed-secret", gone) == [Finding("password", "is absent, must be given", urn=PRIMARY.urn)]
 
 
 def test_replicas_are_spread_over_the_zones() -> None:

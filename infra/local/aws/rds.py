@@ -142,10 +142,11 @@ _COPIES = (_REPLICA, "snapshotIdentifier", "restoreToPointInTime")
 
 
 def _prepare_instance(region: Region, props: Props) -> Props:
-    """What the provider adds: backups off unless asked for, where a replica's source is, and how to delete."""
+    """What the provider adds: backups and RDS's own password off unless asked for, where a source is, how to delete."""
     added: Props = {}
     if not any(props.get(name) for name in _COPIES):
         added["backupRetentionPeriod"] = props.get("backupRetentionPeriod", 0)
+        added["manageMasterUserPassword"] = props.get("manageMasterUserPassword", False)
     source = str(props.get(_REPLICA, "")).split(":")
     if len(source) > 3 and source[3] != region.name:
         added["sourceRegion"] = source[3]

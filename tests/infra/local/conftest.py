@@ -183,7 +183,7 @@ def _make_everything(clients: Clients) -> None:
         Engine="postgres",
         AllocatedStorage=100,
         MasterUsername="docsearch",
-        ManageMasterUserPassword=True,
+        MasterUserPassword="correct-horse",
         DBSubnetGroupName="db",
         VpcSecurityGroupIds=[group],
         MultiAZ=True,

@@ -35,11 +35,11 @@ def aws() -> Iterator[Any]:
             made.close()
 
 
-def instance(rds: Any, name: str = "source", **more: Any) -> dict[str, Any]:
+def instance(rds: Any, name: str = "source", *, engine: str = "postgres", **more: Any) -> dict[str, Any]:
     made: dict[str, Any] = rds.create_db_instance(
         DBInstanceIdentifier=name,
         DBInstanceClass="db.m7g.large",
-        Engine="postgres",
+        Engine=engine,
         AllocatedStorage=100,
         MasterUsername="master",
         **more,
@@ -58,14 +58,38 @@ def test_instances_have_ids_of_their_own(aws: Any) -> None:
 
 def test_replica_shares_nothing_with_its_source(aws: Any) -> None:
     rds = aws("rds")
-    source = instance(rds, ManageMasterUserPassword=True, DeletionProtection=True, BackupRetentionPeriod=7)
+    source = instance(rds, MasterUserPassword="correct-horse", DeletionProtection=True, BackupRetentionPeriod=7)
     replica = rds.create_db_instance_read_replica(DBInstanceIdentifier="r", SourceDBInstanceIdentifier="source")
-    assert "MasterUserSecret" not in replica["DBInstance"]
     assert replica["DBInstance"]["DbiResourceId"] != source["DbiResourceId"]
     assert replica["DBInstance"]["BackupRetentionPeriod"] == 0
     assert replica["DBInstance"]["DeletionProtection"] is False
     rds.add_tags_to_resource(ResourceName=replica["DBInstance"]["DBInstanceArn"], Tags=[{"Key": "a", "Value": "b"}])
     assert rds.describe_db_instances(DBInstanceIdentifier="source")["DBInstances"][0]["TagList"] == []
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
+def test_source_whose_password_rds_manages_has_no_replica(aws: Any, region: str) -> None:
+    rds, there = aws("rds"), aws("rds", region)
+    source = instance(rds, ManageMasterUserPassword=True)
+    name = "source" if region == "us-east-1" else source["DBInstanceArn"]
+    with pytest.raises(
+        ClientError, match="with engine postgres where ManageMasterUserPassword is enabled is not"
+    ) as it:
+        there.create_db_instance_read_replica(DBInstanceIdentifier="r", SourceDBInstanceIdentifier=name)
+    assert it.value.response["Error"]["Code"] == "InvalidParameterValue"
+    # It has one once the password is its owner's.
+    rds.modify_db_instance(
+        DBInstanceIdentifier="source", ManageMasterUserPassword=False, MasterUserPassword="correct-horse"
+    )
+    made = there.create_db_instance_read_replica(DBInstanceIdentifier="r", SourceDBInstanceIdentifier=name)
+    assert "MasterUserSecret" not in made["DBInstance"]
+
+
+def test_source_of_sql_server_has_replicas_all_the_same_and_its_secret_to_itself(aws: Any) -> None:
+    rds = aws("rds")
+    source = instance(rds, engine="sqlserver-ee", ManageMasterUserPassword=True)
+    made = rds.create_db_instance_read_replica(DBInstanceIdentifier="r", SourceDBInstanceIdentifier="source")
+    assert "MasterUserSecret" not in made["DBInstance"]
     rds.delete_db_instance(DBInstanceIdentifier="r", SkipFinalSnapshot=True)
     secret = source["MasterUserSecret"]["SecretArn"]
     assert aws("secretsmanager").describe_secret(SecretId=secret)["ARN"] == secret

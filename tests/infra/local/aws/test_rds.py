@@ -24,7 +24,7 @@ def head(place: Place, identifier: str, **more: Any) -> Props:
         "storageEncrypted": True,
         "kmsKeyId": place.key,
         "username": "master",
-        "manageMasterUserPassword": True,
+        "password": "correct-horse",
         "backupRetentionPeriod": 7,
         "dbSubnetGroupName": place.subnet_group,
         "skipFinalSnapshot": True,
@@ -124,12 +124,31 @@ def test_promotion_replaces_nothing(world: World) -> None:
     new = checked(world.west, about, said, inputs)
     diff = session.diff(about, id, inputs, outputs, new)
     assert not diff.replaces
-    assert {change.path for change in diff.changes} == {"manageMasterUserPassword", "replicateSourceDb"}
+    assert {change.path for change in diff.changes} == {"password", "replicateSourceDb"}
     outputs = session.update(about, id, inputs, outputs, new, False)
     state = session.read(about, id, new, outputs)
     assert state is not None
     assert state.inputs == new
-    assert state.outputs["masterUserSecrets"][0]["secretArn"].startswith("arn:aws:secretsmanager:us-west-2:")
+    session.delete(about, id, new, outputs)
+
+
+def test_a_password_that_rds_managed_becomes_ours_in_place_and_then_there_are_replicas(world: World) -> None:
+    session, about = world.east.session, ref(INSTANCE, "managed")
+    said = head(world.east, "managed", manageMasterUserPassword=True)
+    del said["password"]
+    id, inputs, outputs = make(world.east, about, said)
+    assert outputs["masterUserSecrets"][0]["secretArn"].startswith("arn:aws:secretsmanager:us-east-1:")
+    follows = {name: said[name] for name in ("instanceClass", "storageEncrypted", "skipFinalSnapshot")}
+    follows |= {"identifier": "follows", "replicateSourceDb": "managed"}
+    with pytest.raises(AwsError, match="where ManageMasterUserPassword is enabled is not supported"):
+        make(world.east, ref(INSTANCE, "follows"), follows)
+    new = checked(world.east, about, head(world.east, "managed"), inputs)
+    diff = session.diff(about, id, inputs, outputs, new)
+    assert not diff.replaces
+    outputs = session.update(about, id, inputs, outputs, new, False)
+    assert outputs["masterUserSecrets"] == []
+    reader = make(world.east, ref(INSTANCE, "follows"), follows)
+    session.delete(ref(INSTANCE, "follows"), *reader)
     session.delete(about, id, new, outputs)
 
 

@@ -207,7 +207,7 @@ class Place:
             AllocatedStorage=400,
             StorageType="gp3",
             MasterUsername="master",
-            ManageMasterUserPassword=True,
+            MasterUserPassword="correct-horse",
             StorageEncrypted=True,
             KmsKeyId=self.key,
             BackupRetentionPeriod=7,
