@@ -132,8 +132,11 @@ async def open_service(
         await check_ledger(settings, database)
         work: Database | None = None
         if with_worker:
-            work = await Database.open(settings, settings.database_user or "docsearch_index")
-            stack.push_async_callback(work.close)
+            work = database
+            # Two logins need two pools; one that does both would only open twice as many connections.
+            if not settings.database_user:
+                work = await Database.open(settings, "docsearch_index")
+                stack.push_async_callback(work.close)
         metrics = Metrics(settings.release)
         redis, redis_breaker, writes = open_client(settings), _breaker("Redis", settings, metrics), Writes()
         alone = with_worker and not settings.broker_host

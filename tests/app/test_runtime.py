@@ -11,6 +11,8 @@ from app.document import Document
 from app.index.model import Match, Query
 from app.resilience.limits import of_tenant
 from app.runtime import open_service, open_worker
+from app.settings import Settings
+from app.store.database import Database
 from app.store.documents import Operation
 from tests.app.services.server import free_port
 from tests.app.services.servers import RabbitMQ
@@ -43,6 +45,28 @@ async def test_with_a_broker_a_worker_gets_what_its_relay_brings_there(world: Wo
         worker.stop()
         await asyncio.gather(*running)
     assert (await world.index.search(scope.query(Query(Match("tea"))))).total == 1
+
+
+async def test_a_login_that_reads_and_indexes_has_one_pool(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    really = Database.open
+
+    async def counted(settings: Settings, user: str) -> Database:
+        opened.append(user)
+        return await really(settings, user)
+
+    monkeypatch.setattr(Database, "open", counted)
+    async with open_service(world.settings, with_worker=True):
+        assert opened == ["docsearch_document", "docsearch_index"]
+    opened.clear()
+    scope = await world.tenant("a")
+    await world.write(scope, Operation(kind="create", document=Document(title="Tea")))
+    index = world.settings.model_copy(update={"database_user": "docsearch_index"})
+    async with open_service(index, with_worker=True, probes_only=True) as (service, worker):
+        assert worker is not None
+        assert await worker.step() == 1
+        assert (await service.database.health()).ok
+    assert opened == ["docsearch_index"]
 
 
 async def test_that_a_breaker_is_open_is_seen_from_outside(world: World) -> None:
