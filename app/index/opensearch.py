@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -35,7 +36,7 @@ from app.index.model import (
     Written,
 )
 from app.index.opensearch_query import Json, document, guard, named_value, search_body, suggest_body, words_in
-from app.index.placement import PREFIX, SHARED, Layout, Place, index_name, layout_of
+from app.index.placement import PREFIX, SHARED, Always, Layout, Layouts, Place, SmallOnes, index_name, layout_of
 from app.index.words import split
 from app.resilience import deadline
 from app.resilience.breaker import Breaker
@@ -48,6 +49,12 @@ SEARCH_SECONDS: Final = 2.0
 
 WRITE_SECONDS: Final = 30.0
 ADMIN_SECONDS: Final = 60.0
+
+MERGE_SECONDS: Final = 3600.0
+"""A merge that takes what is deleted off the disk rewrites nearly all of an index's segments."""
+
+LOOK_SECONDS: Final = 2.0
+"""How long to wait before looking whether it is done, s."""
 
 CLOCK_SECONDS: Final = 0.25
 """Longer than OpenSearch's clock takes to move on: `thread_pool.estimated_time_interval` is 200 ms."""
@@ -75,47 +82,6 @@ _GZIP: Final = 31
 _OPENING: Final = "\ue000"
 _CLOSING: Final = "\ue001"
 _REFUSED: Final = range(400, 500)
-
-
-class Layouts(Protocol):
-    """Where tenants' documents are."""
-
-    async def read(self, tenant_id: UUID) -> Layout:
-        """Where a tenant is found."""
-
-    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
-        """Where what belongs to tenants is written: one place, or two while one moves."""
-
-
-class Always:
-    """Every tenant is at one place."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-
-    async def read(self, tenant_id: UUID) -> Layout:
-        """There."""
-        del tenant_id
-        return self._layout
-
-    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
-        """There."""
-        return dict.fromkeys(tenants, (self._layout,))
-
-
-class SmallOnes:
-    """Every tenant is small."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-
-    async def read(self, tenant_id: UUID) -> Layout:
-        """In the shared index."""
-        return layout_of(Place(), tenant_id, prefix=self._prefix)
-
-    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
-        """In the shared index."""
-        return {tenant_id: (await self.read(tenant_id),) for tenant_id in tenants}
 
 
 async def no_synonyms(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -375,7 +341,31 @@ class OpenSearch:
                 every_segment = {"index.merge.policy.expunge_deletes_allowed": 0}
                 await client.indices.put_settings(index=layout.alias, body=every_segment)
                 await client.indices.flush(index=layout.alias)
-                await client.indices.forcemerge(index=layout.alias, only_expunge_deletes=True)
+                # As a task: who waits for an answer, and is cut off, begins the same merge again and again.
+                only = {"only_expunge_deletes": "true", "wait_for_completion": "false"}
+                task = (await client.indices.forcemerge(index=layout.alias, params=only))["task"]
+            await self._ended(task)
+
+    async def _ended(self, task: str) -> None:
+        """Waits until a task of OpenSearch has ended, and done all that it was to do."""
+
+        async def once() -> Any:
+            async with self.call(ADMIN_SECONDS) as client:
+                try:
+                    return await client.tasks.get(task_id=task)
+                except NotFoundError as error:
+                    raise UnavailableError("OpenSearch has lost a task", why="its node has gone") from error
+
+        ends = time.monotonic() + MERGE_SECONDS
+        while time.monotonic() < ends:
+            found = await retrying(once, budget=self._budget, first=LOOK_SECONDS)
+            if found["completed"]:
+                failures = found.get("error") or found["response"]["_shards"].get("failures")
+                if failures:
+                    raise UnavailableError("OpenSearch has failed at a task", why=str(failures)[:500])
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        raise UnavailableError(f"OpenSearch has been at a task for {MERGE_SECONDS:g} s", why="it may still be")
 
     async def versions(self, tenant_id: UUID) -> Mapping[UUID, int]:
         """Version by document of all that is in the index, as of now."""

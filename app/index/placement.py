@@ -7,10 +7,10 @@ tenant, it is read and written by an alias, and so a move ends in one change tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 PREFIX: Final = "docsearch"
@@ -211,6 +211,47 @@ def outdated(names: Iterable[str], *, prefix: str = PREFIX) -> list[str]:
     """Those indexes that were made by another schema: what is written now and what is there do not go together."""
     pattern = re.compile(rf"{re.escape(prefix)}(?:-[\w-]+)?-(\d+)-\d{{6}}")
     return [name for name in names if (match := pattern.fullmatch(name)) and int(match[1]) != SCHEMA]
+
+
+class Layouts(Protocol):
+    """Where tenants' documents are."""
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        """Where a tenant is found."""
+
+    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
+        """Where what belongs to tenants is written: one place, or two while one moves."""
+
+
+class Always:
+    """Every tenant is at one place."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        """There."""
+        del tenant_id
+        return self._layout
+
+    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
+        """There."""
+        return dict.fromkeys(tenants, (self._layout,))
+
+
+class SmallOnes:
+    """Every tenant is small."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    async def read(self, tenant_id: UUID) -> Layout:
+        """In the shared index."""
+        return layout_of(Place(), tenant_id, prefix=self._prefix)
+
+    async def written(self, tenants: Collection[UUID]) -> Mapping[UUID, Sequence[Layout]]:
+        """In the shared index."""
+        return {tenant_id: (await self.read(tenant_id),) for tenant_id in tenants}
 
 
 def _fits(tier: Tier, size: Size, share: float = 1.0) -> bool:

@@ -191,6 +191,85 @@ async def test_a_point_in_time_ends_with_the_last_page(engine: OpenSearch, clien
         await client.search(body={"pit": {"id": begun[1][0]}})
 
 
+class Merging:
+    """In place of a client: a merge takes longer than a request may, and ends as it is told."""
+
+    def __init__(self, end: dict[str, Any] | Exception) -> None:
+        self.indices = self.tasks = self
+        self.end, self.merges, self.looks = end, 0, 0
+
+    async def put_settings(self, **_: Any) -> None:
+        pass
+
+    async def flush(self, **_: Any) -> None:
+        pass
+
+    async def forcemerge(self, *, params: dict[str, str] | None = None, **_: Any) -> Any:
+        self.merges += 1
+        if not params or params.get("wait_for_completion") != "false":
+            await asyncio.Event().wait()
+        return {"task": "node:1"}
+
+    async def get(self, *, task_id: str) -> Any:
+        assert task_id == "node:1"
+        self.looks += 1
+        if self.looks <= 3:
+            return {"completed": False}
+        if isinstance(self.end, Exception):
+            raise self.end
+        return {"completed": True, **self.end}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ADMIN_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(f"app.index.opensearch.{name}", 0.1)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_merge_that_takes_longer_than_a_request_may_is_made_once() -> None:
+    client: Any = Merging({"response": {"_shards": {"total": 2, "successful": 2, "failed": 0}}})
+    await OpenSearch(client).expunge(uuid4(), [])
+    assert (client.merges, client.looks) == (1, 4)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ({"error": {"type": "es_rejected"}}, "OpenSearch has failed at a task: .*es_rejected"),
+        (
+            {"response": {"_shards": {"failed": 1, "failures": ["no disk"]}}},
+            "OpenSearch has failed at a task: .*no disk",
+        ),
+        (NotFoundError(404, "resource_not_found_exception", {}), "OpenSearch has lost a task: its node has gone"),
+    ],
+    ids=["error", "shard", "node"],
+)
+async def test_a_merge_that_was_not_made_is_not_taken_for_made(end: Any, said: str) -> None:
+    client: Any = Merging(end)
+    with pytest.raises(UnavailableError, match=said):
+        await OpenSearch(client).expunge(uuid4(), [])
+    assert client.merges == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_merge_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.index.opensearch.MERGE_SECONDS", 0.05)
+    client: Any = Merging({})
+    with pytest.raises(UnavailableError, match=r"has been at a task for 0\.05 s"):
+        await OpenSearch(client).expunge(uuid4(), [])
+
+
+async def test_what_is_expunged_is_in_the_index_no_more(engine: OpenSearch) -> None:
+    tenant_id = uuid4()
+    gone, kept = put(tenant_id), put(tenant_id)
+    await engine.write([gone, kept])
+    await engine.expunge(tenant_id, [gone.document_id])
+    assert await engine.versions(tenant_id) == {kept.document_id: 1}
+    assert [one.outcome for one in await engine.write([gone])] == [Outcome.APPLIED], "it may be put back"
+
+
 async def test_who_uses_up_all_points_in_time_reads_on_without_one_and_nobody_else_suffers(
     engine: OpenSearch, client: AsyncOpenSearch
 ) -> None:
