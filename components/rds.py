@@ -72,8 +72,8 @@ class RdsArgs:
         source_arn: ARN of the primary region's head; required for a standby, refused for a primary.
         promoted: Whether a standby's head follows no more and takes writes. The role stays: keys, backups of the former
             primary and all names are as before.
-        max_connections: Per instance, the same for all. 35 writers with pools of 50 need 1,750 on the primary, 50
-            readers on three replicas 834 each; 3,000 leaves room for two replicas fewer.
+        max_connections: Per instance, the same for all: of the head and of each replica every pod has a pool, which
+            `components.search_service_plan.plan_pool` makes as large as fits.
         insights: Mode of Database Insights; ``advanced`` keeps 15 months of performance data and is paid per vCPU.
         monitoring_seconds: How often the operating system is measured.
         windows: When RDS backs up and maintains, UTC; ``None`` for the role's own.
@@ -166,7 +166,8 @@ class Rds(pulumi.ComponentResource):
 
     Attributes:
         address: Host of the head: writes in the primary region, fresh reads in a standby.
-        reader_addresses: Hosts of the read replicas; the head's where there are none.
+        reader_addresses: Hosts of the read replicas; none where the head answers everything.
+        max_connections: What each of them takes.
         port: 5432, TLS only.
         database: Name of the database.
         arn: ARN of the head: what a standby region takes as ``source_arn``.
@@ -178,6 +179,7 @@ class Rds(pulumi.ComponentResource):
 
     address: pulumi.Output[str]
     reader_addresses: Sequence[pulumi.Output[str]]
+    max_connections: int
     port: int = PORT
     database: str = DATABASE
     arn: pulumi.Output[str]
@@ -226,7 +228,8 @@ class Rds(pulumi.ComponentResource):
 
         self.address, self.arn = head.address, head.arn
         self.identifier, self.resource_id = head.identifier, head.resource_id
-        self.reader_addresses = [replica.address for replica in replicas] or [head.address]
+        self.reader_addresses = [replica.address for replica in replicas]
+        self.max_connections = args.max_connections
         self.master_secret_arn = None if password is None else self._master_secret(password, head)
         self.register_outputs(
             {

@@ -50,6 +50,7 @@ from components.search_service_plan import (
     DRAIN_SECONDS,
     INDEX,
     SEARCH,
+    SURGE_PERCENT,
     VPC_PORTS,
     Candidate,
     Pool,
@@ -369,7 +370,7 @@ class SearchService(pulumi.ComponentResource):
                 "min_ready_seconds": 10,
                 "strategy": {
                     "type": "RollingUpdate",
-                    "rolling_update": {"max_unavailable": 0, "max_surge": "25%"},
+                    "rolling_update": {"max_unavailable": 0, "max_surge": f"{SURGE_PERCENT}%"},
                 },
                 "selector": {"match_labels": release.labels},
                 "template": {

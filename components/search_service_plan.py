@@ -51,6 +51,16 @@ BROKER_FOLDER = "/etc/docsearch/broker"
 #: What every pod gets its environment from.
 CONFIG_MAP = "settings"
 
+#: How many pods a rolling update may have beyond those that there are, %, rounded up (requirement, section 6).
+SURGE_PERCENT = 25
+
+#: Connections to a server of the database that no pod's pool may have: its own and those of RDS, of the Job that
+#: migrates, of whoever looks by hand, and of pods that leave while others have come.
+RESERVED_CONNECTIONS = 200
+
+#: Connections that a pod has to a server at most (requirement, section 1), and at least: those that it keeps open.
+POOL_CONNECTIONS = (10, 50)
+
 #: What a pod waits for beside its own probe: that the load balancer finds it healthy. The controller sets it for a pod
 #: that names its TargetGroupBinding (AWS Load Balancer Controller, "Pod readiness gate").
 READINESS_GATE = "target-health.elbv2.k8s.aws"
@@ -244,6 +254,38 @@ def plan_releases(role: RoleSpec, *, image: str) -> tuple[Release, ...]:
     # Rounded up, and as many as survive the loss of a zone.
     pods = max(3, -(-role.min_replicas * role.candidate.percent // 100))
     return stable, Release(role, f"{role.name}-{CANDIDATE}", role.candidate.image, pods)
+
+
+def plan_pool(roles: Sequence[RoleSpec], *, max_connections: int) -> int:
+    """Connections that each pod may have to one server of the database, so that all pods together find room.
+
+    A pod has one pool of them to the primary and one to each read replica, so no server has more than one of each pod.
+    Counted are all pods that the autoscalers may make of all releases, in the middle of a rolling update of all.
+
+    Args:
+        roles: The roles.
+        max_connections: Of a server.
+
+    Returns:
+        As many as the requirement asks for where they fit, else fewer: who finds none free waits for one.
+
+    Raises:
+        ArgsError: There is no room for what each pod keeps open.
+    """
+    least, most = POOL_CONNECTIONS
+    pods = sum(
+        -(-role.max_replicas * (100 + SURGE_PERCENT) // 100) * (2 if role.candidate else 1)
+        for role in roles
+        if "database" in role.needs
+    )
+    found = min(most, (max_connections - RESERVED_CONNECTIONS) // max(pods, 1))
+    if found < least:
+        raise ArgsError(
+            f"{pods} pods share {max_connections} connections to a server of the database",
+            why=f"each keeps {least} open, and {RESERVED_CONNECTIONS} are no pod's",
+            remedy="Take fewer pods at most, or more max_connections",
+        )
+    return found
 
 
 def fingerprint(settings: Mapping[str, str]) -> str:

@@ -197,6 +197,10 @@ def _instance(name: str) -> Callable[[Facts], str]:
     return find
 
 
+def _connections(facts: Facts) -> str:
+    return f"{facts.one('kubernetes:core/v1:ConfigMap', 'search')['data']['DATABASE_POOL_MAX']} per pod and server"
+
+
 def _cache(facts: Facts) -> str:
     group = facts.one(CACHE)
     shards, replicas = group["numNodeGroups"], group["replicasPerNodeGroup"]
@@ -441,6 +445,14 @@ ROWS: Final[tuple[Row, ...]] = (
         _instance("1"),
         "8 vCPU, 32 GiB, 1024 GiB",
         "RDS gives a replica the storage of its source",
+    ),
+    Row(
+        "1",
+        "PostgreSQL connections",
+        "50 per service instance",
+        _connections,
+        "26 per pod and server",
+        "107 pods, the most in a rolling update, share the 3,000 of a server with room for others",
     ),
     Row("1", "Redis nodes", "6 (3 masters, 3 replicas)", _cache),
     Row(

@@ -32,6 +32,7 @@ from components.rds import Rds, RdsArgs
 from components.rds_plan import Volume, Windows
 from components.registry import RegistryArgs, RegistrySource
 from components.search_service import DOCUMENT, INDEX, SEARCH, Access, RoleSpec, SearchServiceArgs
+from components.search_service_plan import plan_pool
 from components.secrets import Secrets, SecretsArgs
 from components.storage import ReplicationSource, Storage, StorageArgs
 from components.waf import WafArgs
@@ -299,7 +300,9 @@ class Arguments:
             roles=self._roles(),
             settings={
                 "DATABASE_HOST": database.address,
+                # Empty where there is none: the head named twice would have two pools of each pod.
                 "DATABASE_READERS": pulumi.Output.all(*database.reader_addresses).apply(",".join),
+                "DATABASE_POOL_MAX": str(plan_pool(self._roles(), max_connections=database.max_connections)),
                 "DATABASE_NAME": database.database,
                 # Roles log in by what their IAM role signs: search_service_rights.
                 **{f"{store}_LOGIN": "iam" for store in ("DATABASE", "OPENSEARCH", "CACHE")},

@@ -243,8 +243,8 @@ def test_outputs_of_the_primary(run: Any) -> None:
     }
 
 
-def test_a_standby_without_replicas_reads_from_its_head_and_has_no_master_secret(follower: Any) -> None:
-    assert follower.result["reader_addresses"] == [follower.result["address"]]
+def test_a_standby_without_replicas_names_no_readers_and_has_no_master_secret(follower: Any) -> None:
+    assert follower.result["reader_addresses"] == []
     assert follower.result["master_secret_arn"] is None
     for kind in ("random:index/randomPassword:RandomPassword", "aws:secretsmanager/secret:Secret"):
         assert follower.of(kind) == []

@@ -1,5 +1,6 @@
 """The roles of the service, as they are planned: releases, network rules, figures."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from components.search_service_plan import (
     BROKER_FOLDER,
     DOCUMENT,
     INDEX,
+    POOL_CONNECTIONS,
+    RESERVED_CONNECTIONS,
     SEARCH,
     STORE_PORTS,
     VPC_PORTS,
@@ -23,6 +26,7 @@ from components.search_service_plan import (
     fingerprint,
     plan_network_policies,
     plan_pod,
+    plan_pool,
     plan_releases,
     plan_scaling,
 )
@@ -31,6 +35,44 @@ CIDR = "10.0.0.0/16"
 IMAGE = f"registry/docsearch@sha256:{'0a' * 32}"
 NEXT = f"registry/docsearch@sha256:{'0b' * 32}"
 THREE = (SEARCH, DOCUMENT, INDEX)
+
+
+@given(
+    most=st.lists(st.tuples(st.integers(3, 60), st.booleans()), min_size=1, max_size=4),
+    max_connections=st.integers(100, 5000),
+)
+def test_the_pools_of_all_pods_fit_into_a_server_or_are_refused(
+    most: list[tuple[int, bool]], max_connections: int
+) -> None:
+    roles = [
+        replace(SEARCH, min_replicas=3, max_replicas=pods, candidate=Candidate(image=NEXT) if tried else None)
+        for pods, tried in most
+    ]
+    pods = sum(math.ceil(its.max_replicas * 1.25) * len(plan_releases(its, image=IMAGE)) for its in roles)
+    room = max_connections - RESERVED_CONNECTIONS
+    try:
+        found = plan_pool(roles, max_connections=max_connections)
+    except ArgsError:
+        assert pods * POOL_CONNECTIONS[0] > room
+        return
+    assert POOL_CONNECTIONS[0] <= found <= POOL_CONNECTIONS[1]
+    assert pods * found <= room
+    assert found == POOL_CONNECTIONS[1] or pods * (found + 1) > room
+
+
+def test_pools_that_do_not_fit_are_refused_with_their_reason() -> None:
+    with pytest.raises(ArgsError) as error:
+        plan_pool(THREE, max_connections=1000)
+    assert str(error.value) == (
+        "107 pods share 1000 connections to a server of the database: each keeps 10 open, and 200 are no pod's. "
+        "Take fewer pods at most, or more max_connections."
+    )
+
+
+def test_a_role_without_the_database_takes_no_connection() -> None:
+    other = replace(SEARCH, name="other", needs=("search",), max_replicas=1000)
+    assert plan_pool((*THREE, other), max_connections=3000) == plan_pool(THREE, max_connections=3000) == 26
+    assert plan_pool((other,), max_connections=3000) == 50
 
 
 def policies(*roles: RoleSpec, **more: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Neither side imports the other: here both are read, and what one says is what th
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def test_every_variable_of_a_pod_is_read_and_none_is_missing(stack: str, role: s
     assert not settings.embedded
     for name in ("database_host", "opensearch_host", "cache_host", "broker_host", "cache_name", "cache_user"):
         assert getattr(settings, name), name
-    assert settings.readers()
+    assert len(settings.readers()) == read_fleet(PROJECT)[stack].database.replicas.count
     assert settings.aws_region == read_fleet(PROJECT)[stack].region
     assert (settings.database_login, settings.opensearch_login, settings.cache_login) == ("iam", "iam", "iam")
     assert settings.database_tls == "verify-full"
@@ -199,6 +200,23 @@ def test_a_role_may_do_what_the_service_does_in_it(stack: str, role: str, start:
     if role != "document":
         assert {"es:ESHttpGet", "es:ESHttpPost", "es:ESHttpHead"} <= {*allowed}
     assert ("es:ESHttpPut" in allowed) == started.with_worker
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_server_of_the_database_is_asked_for_more_connections_than_it_takes(stack: str, start: Any) -> None:
+    found = region(stack)
+    (group,) = found.of("aws:rds/parameterGroup:ParameterGroup")
+    (taken,) = (int(one["value"]) for one in group.inputs["parameters"] if one["name"] == "max_connections")
+    asked = 0
+    for role in ROLES:
+        its = found.one(DEPLOYMENT, f"search-{role}").inputs["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+        most = found.one("kubernetes:autoscaling/v2:HorizontalPodAutoscaler", f"search-{role}").inputs["spec"]
+        pods = math.ceil(most["maxReplicas"] * (1 + int(its.removesuffix("%")) / 100))
+        started = start(stack, role)
+        # One login: its process has one pool of each host (`test_a_login_that_reads_and_indexes_has_one_pool`).
+        assert started.settings.database_user
+        asked += pods * started.settings.pool_max
+    assert taken - 400 < asked <= taken - 200, "as many as fit, beside the servers' own and who looks by hand"
 
 
 @EACH
