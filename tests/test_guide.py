@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import botocore.session
 import pytest
 from botocore import xform_name
 
+from policies.catalogue import every_rule
+from policies.waivers import read_waivers
 from tests.regions import STACKS, region
 
 GUIDE = Path(__file__).parents[1] / "docs" / "going-to-aws.md"
@@ -67,3 +70,12 @@ def test_images_from_before_the_replication_are_fetched_for_the_standby() -> Non
     [(destination,)] = [its["destinations"] for its in rule.inputs["replicationConfiguration"]["rules"]]
     told = f"aws ecr start-replication-backfill --region us-east-1 --destination region={destination['region']},"
     assert told in GUIDE.read_text(encoding="utf-8")
+
+
+def test_the_waivers_of_a_takeover_are_well_formed_and_about_the_database_that_is_promoted(tmp_path: Path) -> None:
+    (written,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "waivers.yaml").write_text(dedent(written), encoding="utf-8")
+    found = read_waivers(tmp_path / "waivers.yaml", rules=[rule.id for rule in every_rule()])
+    head = region("dr").one("aws:rds/instance:Instance", "database").urn
+    assert {waiver.waives for waiver in found} == {"backup-selection", "dr-parity", "rds-replicas"}
+    assert {waiver.urn.rpartition("docsearch:rds:")[2] for waiver in found} == {head.rpartition("docsearch:rds:")[2]}
