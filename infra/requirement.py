@@ -325,6 +325,18 @@ def _certificates(facts: Facts) -> str:
     return "ACM, renewed by itself" if all(item.inputs["validationMethod"] == "DNS" for item in found) else "by hand"
 
 
+def _pod_logs(facts: Facts) -> str:
+    shipped = "amazon-cloudwatch-observability" in {its.inputs["addonName"] for its in facts.all("aws:eks/addon:Addon")}
+    return "CloudWatch" if shipped else "standard output, kept on the node alone"
+
+
+def _platform_logs(facts: Facts) -> str:
+    groups = facts.all("aws:cloudwatch/logGroup:LogGroup") + facts.all(
+        "aws:cloudwatch/logGroup:LogGroup", plan=facts.standby
+    )
+    return f"CloudWatch, {', '.join(sorted({str(its.inputs['retentionInDays']) for its in groups}))} days"
+
+
 def _scanning(facts: Facts) -> str:
     repositories = facts.all("aws:ecr/repository:Repository")
     scanned = all(item.inputs["imageScanningConfiguration"]["scanOnPush"] for item in repositories)
@@ -484,7 +496,14 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("1", "RabbitMQ queues", "quorum queues, 3 copies", _queues),
     Row("2", "regions", "us-east-1, us-west-2", _regions),
     Row("2", "reads", "active in both regions, by latency", _reads, "latency records in 2 regions"),
-    Row("2", "writes", "active in one, automatic failover", _writes, "PRIMARY and SECONDARY"),
+    Row(
+        "2",
+        "writes",
+        "active in one, automatic failover",
+        _writes,
+        "PRIMARY and SECONDARY",
+        "names change over by themselves; people promote the database, since two that take writes are worse",
+    ),
     Row(
         "2",
         "failover of DNS",
@@ -553,6 +572,24 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row("3", "scanning of images", "at each push", _scanning),
     Row("3", "network policies", "per service", _policies, "deny by default, a policy per role"),
+    Row(
+        "4",
+        "logs of pods",
+        "in one place: 30 days hot, 90 days warm, 1 year cold",
+        _pod_logs,
+        "standard output, kept on the node alone",
+        "JSON with the ids of request and trace, which nothing collects: `kubernetes.container_insights` does, is paid "
+        "by volume, and is off by default",
+    ),
+    Row(
+        "4",
+        "logs of the platform",
+        "30 days hot, 90 days warm, 1 year cold",
+        _platform_logs,
+        "CloudWatch, 365 days",
+        "database, cache, index, control plane, firewall and network; CloudWatch has no tiers: all of it is "
+        "searched the same for the year",
+    ),
     Row("6", "rolling updates", "maxSurge 25%, maxUnavailable 0", _rolling),
     Row("6", "probes", "readiness and liveness", _probes),
     Row("6", "PostgreSQL backups", "daily, point in time", _point_in_time, "daily, and to any second of 35 days"),
@@ -569,4 +606,5 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("7", "ways out", "no single point of failure", _nats, "3 NAT gateways"),
     Row("8", "scale-down", "after 300 s, 50% in 60 s", _scale_down),
 )
-"""Sections 1, 2, 3, 6 and 7, and what section 8 asks of autoscaling; the rest of 8 is prices, 4 and 5 the service's."""
+"""Sections 1, 2, 3, 6 and 7, of 4 where logs go, and what section 8 asks of autoscaling; the rest of 8 is
+prices, of 4 and 5 the service's."""
