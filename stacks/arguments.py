@@ -321,6 +321,7 @@ class Arguments:
                 "DOCSEARCH_ERASURE_LEDGER": pulumi.Output.concat(
                     "s3://", storage.snapshots.name, "/", storage.ledger_prefix
                 ),
+                **self.cfg.service.environment(),
                 # Who takes no writes answers reads, and writes with the address of who does.
                 **({} if self.cfg.takes_writes else {"DOCSEARCH_STANDBY_OF": f"https://{domain.hosts.write}"}),
             },

@@ -1,9 +1,9 @@
 """What a stack file says of the cluster and of the service that runs in it."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from stacks.offers import KUBERNETES_SUPPORT
 from stacks.stack_file import DnsLabel, Fault, Image, Mib, Strict, Unit
@@ -77,6 +77,55 @@ class RoleConfig(Strict):
     requests: Requests = Field(description="what one pod reserves")
 
 
+HTTPS_URL: Final = r"^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[A-Za-z0-9._~%/-]*)?$"
+"""An URL at the port of HTTPS: a pod may open no other one out of the VPC."""
+
+Origin = Annotated[
+    str, StringConstraints(pattern=r"^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{2,5})?$", max_length=300)
+]
+"""What a browser calls the origin of a page: without a path, and without a slash at its end."""
+
+
+class OidcConfig(Strict):
+    """Users of an identity provider, who log in with its access tokens. Without an issuer there is no such login."""
+
+    issuer: str | None = Field(
+        default=None, pattern=HTTPS_URL, max_length=500, description="URL of the issuer, letter for letter as in `iss`"
+    )
+    audience: str | None = Field(
+        default=None, pattern=r"^\S+$", description="what `aud` of an access token has to name; needed with an issuer"
+    )
+    keys_url: str | None = Field(
+        default=None,
+        pattern=HTTPS_URL,
+        max_length=500,
+        description="URL of the issuer's keys (JWKS); absent means what its metadata says",
+    )
+    tenant_claim: str = Field(
+        default="tenant",
+        pattern=r"^\S+$",
+        description="claim with the id of the tenant; with a / in front a JSON Pointer",
+    )
+    subject_claim: str = Field(default="sub", pattern=r"^\S+$", description="claim that says who it is, likewise")
+    roles_claim: str = Field(default="roles", pattern=r"^\S+$", description="claim with the roles, likewise")
+    role_prefix: str | None = Field(
+        default=None, pattern=r"^\S+$", description="what stands before the name of each role there"
+    )
+
+    def environment(self) -> dict[str, str]:
+        """The variables of the service: none without an issuer."""
+        if self.issuer is None:
+            return {}
+        return {f"OIDC_{name.upper()}": value for name, value in self.model_dump().items() if value is not None}
+
+    def _faults(self) -> Iterator[Fault]:
+        if self.issuer is not None and self.audience is None:
+            reason = "a token that the issuer made for another service would be let in"
+            yield Fault("audience", reason, "Write what the issuer puts into `aud` for this one")
+        if self.issuer is None and self != type(self).model_construct():
+            yield Fault("issuer", "what is said beside it has no effect without it", "Write the issuer, or nothing")
+
+
 class ServiceConfig(Strict):
     """The search service: one image, three roles."""
 
@@ -90,3 +139,12 @@ class ServiceConfig(Strict):
     search: RoleConfig = Field(description="answers searches")
     document: RoleConfig = Field(description="takes documents")
     index: RoleConfig = Field(description="indexes what is queued")
+    oidc: OidcConfig = Field(default=OidcConfig(), description="users of an identity provider")
+    allowed_origins: tuple[Origin, ...] = Field(
+        default=(), description="origins of pages from which browsers may call, as `https://app.example.com`"
+    )
+
+    def environment(self) -> dict[str, str]:
+        """The variables of the service that are said here as they are."""
+        origins = {"DOCSEARCH_ALLOWED_ORIGINS": ",".join(self.allowed_origins)} if self.allowed_origins else {}
+        return {**self.oidc.environment(), **origins}

@@ -24,7 +24,7 @@ STACKS = ("prod", "dr")
 
 
 @cache
-def region(stack: str, *, locked: bool = True, **changes: bool) -> Recording:
+def region(stack: str, *, locked: bool = True, **changes: Any) -> Recording:
     """What a stack's program registers; `locked` and other changes go over what its file says."""
     fleet = read_fleet(PROJECT)
     config = fleet[stack].model_copy(update={"locked": locked, **changes})

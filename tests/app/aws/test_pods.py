@@ -27,6 +27,7 @@ from components.rds_plan import MASTER_USER
 from components.search_service_plan import BROKER_FOLDER, STORE_PORTS, USER_ID
 from components.search_service_rights import database_user
 from stacks.arguments import Arguments
+from stacks.cluster import OidcConfig
 from stacks.fleet import read_fleet
 from tests.regions import PROJECT, STACKS, region
 
@@ -339,3 +340,86 @@ def test_with_amazon_mq_the_index_role_alone_reads_the_login_from_secrets_manage
     assert secrets["index"] == ("BROKER_PASSWORD_ARN",)
     assert not any("BROKER_PASSWORD_ARN" in (secrets[role] or ()) for role in ("search", "document"))
     assert "BROKER_PASSWORD_ARN" in VARIABLES
+
+
+DEFAULT = "its default is right in every region: a change of it is one of the code, with its tests"
+LOCAL_ONLY: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("API_KEY_PEPPER", "CURSOR_KEY", "TENANT_TOKEN_KEY", "BROKER_PASSWORD", "CACHE_PASSWORD", "DATABASE_PASSWORD"),
+        "no environment holds a secret: pods log in by what their role signs, or read Secrets Manager",
+    ),
+    **dict.fromkeys(
+        (f"{name.upper()}{kind}" for name in SECRETS for kind in ("_FILE", "_PREVIOUS")),
+        "Secrets Manager has the current version and the one before it",
+    ),
+    **dict.fromkeys(("BROKER_PASSWORD_ARN",), "set where Amazon MQ is the broker"),
+    **dict.fromkeys(("BROKER_USER",), "the login is read with its password"),
+    **dict.fromkeys(
+        ("BROKER_TLS", "CACHE_TLS", "DATABASE_TLS", "OPENSEARCH_TLS", "DATABASE_PORT", "OPENSEARCH_PORT"),
+        "every store in AWS is spoken to by TLS, at its usual port: the default",
+    ),
+    **dict.fromkeys(
+        ("DOCSEARCH_TLS_CERTIFICATE", "DOCSEARCH_TLS_CLIENT_CA", "DOCSEARCH_TLS_KEY"),
+        "pods make a certificate for themselves: the load balancer checks none",
+    ),
+    **dict.fromkeys(("OIDC_CA",), "an issuer that pods reach outside of the VPC has a public certificate"),
+    **dict.fromkeys(("DOCSEARCH_ADDRESS", "DOCSEARCH_HOME"), "a matter of the embedded default"),
+    **dict.fromkeys(("DOCSEARCH_TRUST_FORWARDED",), "the command sets it for roles that the load balancer calls"),
+    **dict.fromkeys(("OPENSEARCH_LACKING",), "the managed domain has its plugins"),
+    **dict.fromkeys(
+        (
+            *(f"DATABASE_{name}_SECONDS" for name in ("CONNECT", "IDLE", "POOL_WAIT", "REPLICA_LAG", "STATEMENT")),
+            *(f"DOCSEARCH_{name}_SECONDS" for name in ("BREAKER_OPEN", "CACHE", "CURSOR", "DEADLINE", "NOTICE")),
+            *(f"DOCSEARCH_{name}_PER_MINUTE" for name in ("FAILURES", "KEY", "TENANT")),
+            *(f"DOCSEARCH_MAX_{name}" for name in ("BODY_BYTES", "BULK_LINES", "CLAUSES", "DEPTH")),
+            *(f"DOCSEARCH_MAX_{name}" for name in ("DOCUMENT_BYTES", "PAGE", "QUERY_BYTES")),
+            *(f"DOCSEARCH_{name}" for name in ("LOG_FORMAT", "LOG_LEVEL", "TRACE_RATIO")),
+            *(f"DOCSEARCH_WORKER_{name}" for name in ("ATTEMPTS", "BATCH", "BATCHES")),
+            *(f"OIDC_{name}_SECONDS" for name in ("FETCH", "INTERVAL", "LEEWAY", "MAX_AGE", "REFRESH")),
+            "DATABASE_POOL_MAX",
+        ),
+        DEFAULT,
+    ),
+}
+"""Options that nobody sets in AWS, each with the reason."""
+
+OIDC = OidcConfig(
+    issuer="https://login.example.com/tenants/1/",
+    audience="docsearch",
+    keys_url="https://login.example.com/keys",
+    role_prefix="docsearch-",
+)
+
+
+def asked_for(stack: str, **changes: Any) -> dict[str, str]:
+    """The settings of a region whose stack file asks for more."""
+    service = read_fleet(PROJECT)[stack].service.model_copy(update=changes)
+    (found,) = (
+        one.inputs["data"]
+        for one in region(stack, service=service).of("kubernetes:core/v1:ConfigMap")
+        if "DATABASE_HOST" in one.inputs.get("data", {})
+    )
+    return dict(found)
+
+
+def test_every_option_is_set_by_the_platform_or_the_stack_file_or_has_a_reason_why_not() -> None:
+    given = {name for stack in STACKS for role in (*ROLES, "migrate") for name in pod(stack, role).environment}
+    given |= {*image()} | {*asked_for("prod", oidc=OIDC, allowed_origins=("https://app.example.com",))}
+    assert VARIABLES - given - {*LOCAL_ONLY} == set()
+    assert {*LOCAL_ONLY} - (VARIABLES - given) == set()
+
+
+def test_users_of_an_identity_provider_and_pages_of_others_are_let_in_by_the_stack_file() -> None:
+    found = asked_for("dr", oidc=OIDC, allowed_origins=("https://a.example.com", "https://b.example.com:8443"))
+    given: dict[str, Any] = {name: value for name, value in found.items() if name in VARIABLES}
+    settings = Settings(**given)
+    assert (settings.oidc_issuer, settings.oidc_audience) == (OIDC.issuer, "docsearch")
+    assert (settings.oidc_keys_url, settings.oidc_role_prefix) == (OIDC.keys_url, "docsearch-")
+    assert settings.origins() == ("https://a.example.com", "https://b.example.com:8443")
+    for stack in STACKS:
+        assert not [name for name in pod(stack, "search").environment if name.startswith("OIDC_")]
+
+
+def test_claims_are_read_as_the_service_does_by_default() -> None:
+    for name in ("tenant_claim", "subject_claim", "roles_claim"):
+        assert getattr(OidcConfig(), name) == Settings.model_fields[f"oidc_{name}"].default
