@@ -376,7 +376,6 @@ LOCAL_ONLY: Mapping[str, str] = {
             *(f"DOCSEARCH_{name}" for name in ("LOG_FORMAT", "LOG_LEVEL", "TRACE_RATIO")),
             *(f"DOCSEARCH_WORKER_{name}" for name in ("ATTEMPTS", "BATCH", "BATCHES")),
             *(f"OIDC_{name}_SECONDS" for name in ("FETCH", "INTERVAL", "LEEWAY", "MAX_AGE", "REFRESH")),
-            "DATABASE_POOL_MAX",
         ),
         DEFAULT,
     ),
