@@ -45,6 +45,9 @@ Embedded, PostgreSQL's full text is the index. Words are kept as they are writte
 synonyms come from a vocabulary per tenant. A word may have one typing mistake from 3 letters on and two from 6 on; the
 first letter has to be right. Of a query ten words at most are looked for as misspelt.
 
+A query has 300 words at most in all of its clauses, of which 20 may be misspelt (`fuzzy`). A page with `content` among
+its fields has 10 hits at most: each may be 1 MiB.
+
 Pages behind a cursor are read from one point in time of OpenSearch, for as long as the next page is asked for within a
 minute; then, or if too many are open, from the index as it is. By score, pages come from the engine that began: its
 scores compare with no other's, so while it is away the next page is a 503. By dates and titles another one goes on.

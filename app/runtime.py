@@ -264,7 +264,8 @@ async def open_users(settings: Settings, stack: AsyncExitStack) -> Users | None:
 def open_search(settings: Settings, database: Database, cache: Cache, metrics: Metrics | None = None) -> OpenSearch:
     """OpenSearch, with the layouts of tenants and the synonyms that the database has."""
     # Imported by who has one alone: its client takes half a second.
-    from app.index.opensearch import OpenSearch, connect  # noqa: PLC0415
+    from app.index.opensearch import OpenSearch  # noqa: PLC0415
+    from app.index.opensearch_client import connect  # noqa: PLC0415
 
     return OpenSearch(
         connect(settings),

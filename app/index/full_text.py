@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from app.errors import DeadlineExceededError, OverloadedError
+from app.errors import DeadlineExceededError, InvalidQueryError, OverloadedError
 from app.index.full_text_query import Plan, plan_search
 from app.index.model import (
     Bucket,
@@ -115,7 +115,13 @@ class FullText:
         async with self._reader.read(internal(query.tenant_id, _ACTOR), replica=True) as connection:
             variants, corrected = await _look_up(connection, [*words_of(asked.clause)])
             plan = plan_search(query, variants)
-            row = await connection.fetchrow(plan.statement, *plan.parameters)
+            try:
+                row = await connection.fetchrow(plan.statement, *plan.parameters)
+            except asyncpg.ProgramLimitExceededError as error:
+                # A query of PostgreSQL's full text holds 1 MiB of words.
+                raise InvalidQueryError(
+                    "the query is too large", remedy="Use fewer clauses, or fewer words", pointer="/query"
+                ) from error
         assert row is not None
         return Result(
             total=row["total"],

@@ -13,12 +13,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from opensearchpy import AsyncHttpConnection, AsyncOpenSearch, AWSV4SignerAsyncAuth, JSONSerializer
+from opensearchpy import AsyncOpenSearch
 from opensearchpy.exceptions import ConnectionError as NotReached
 from opensearchpy.exceptions import NotFoundError, RequestError, SerializationError, TransportError
 
-from app.aws.identity import identity
-from app.errors import ApiError, InvalidQueryError, OverloadedError, UnavailableError
+from app.errors import ApiError, OverloadedError, UnavailableError
 from app.index import lifecycle
 from app.index.model import (
     DATE_FIELDS,
@@ -35,13 +34,13 @@ from app.index.model import (
     Write,
     Written,
 )
+from app.index.opensearch_client import lost, translated
 from app.index.opensearch_query import Json, document, guard, named_value, search_body, suggest_body, words_in
 from app.index.placement import PREFIX, SHARED, Always, Layout, Layouts, Place, SmallOnes, index_name, layout_of
 from app.index.words import split
 from app.resilience import deadline
 from app.resilience.breaker import Breaker
 from app.resilience.deadline import Budget, retrying
-from app.settings import Settings
 from app.tenancy import ScopedQuery, ScopedSuggest
 
 SEARCH_SECONDS: Final = 2.0
@@ -88,52 +87,6 @@ async def no_synonyms(tenant_id: UUID, words: Sequence[str]) -> Mapping[str, Seq
     """No word has any."""
     del tenant_id, words
     return {}
-
-
-def connect(settings: Settings) -> AsyncOpenSearch:
-    """A client with as many connections as searches run at once; whether to try again is not its to decide."""
-    signed: dict[str, Any] = {}
-    if settings.opensearch_login == "iam":
-        who = identity(settings.aws_region, settings.opensearch_role_arn)
-        # Of the connection, not of the client, which takes any that is no pair of words for one.
-        signed = {"connection_class": Signed, "http_auth": AWSV4SignerAsyncAuth(who, who.region, "es")}
-    return AsyncOpenSearch(
-        hosts=[{"host": settings.opensearch_host, "port": settings.opensearch_port}],
-        use_ssl=settings.opensearch_tls,
-        verify_certs=settings.opensearch_tls,
-        maxsize=100,
-        max_retries=0,
-        timeout=ADMIN_SECONDS,
-        # A page of hits is a few KiB: to compress it costs a search more than to send it between two zones. What is
-        # large, a bulk request, is compressed where it is made.
-        headers={"accept-encoding": "identity"},
-        serializer=_Json(),
-        **signed,
-    )
-
-
-class _Json(JSONSerializer):
-    """JSON by orjson: a page of hits, or what became of 500 documents, in a fraction of the time."""
-
-    def loads(self, s: str) -> Any:
-        """Reads an answer."""
-        try:
-            return orjson.loads(s)
-        except ValueError as error:
-            raise SerializationError(s, error) from error
-
-    def dumps(self, data: Any) -> Any:
-        """Makes a request."""
-        return data if isinstance(data, (str, bytes)) else orjson.dumps(data).decode()
-
-
-class Signed(AsyncHttpConnection):
-    """A connection whose requests are signed: credentials are waited for before, since the signer itself cannot."""
-
-    async def perform_request(self, *args: Any, **more: Any) -> Any:
-        """Sends a request."""
-        await self._http_auth.signer.credentials.credentials()
-        return await super().perform_request(*args, **more)
 
 
 class OpenSearch:
@@ -215,10 +168,7 @@ class OpenSearch:
             snapshot, at = await self._begin(layout)
         found = await self._search(layout, body, snapshot)
         if found is None:
-            # The point in time has passed: from here on pages are read from another one.
-            snapshot, at = await self._begin(layout)
-            found = await self._search(layout, body, snapshot)
-        if found is None:
+            # The point in time has passed: this page is read without one, and the next one begins another.
             snapshot, at = "", 0.0
             found = await self._search(layout, body, snapshot)
         total = found["hits"]["total"]
@@ -462,8 +412,10 @@ class OpenSearch:
                     pit = {"id": snapshot, "keep_alive": PAGES if seconds == SEARCH_SECONDS else POINT_IN_TIME}
                     try:
                         return await self._client.search(body={**body, "pit": pit}, params=params)
-                    except NotFoundError:
-                        return None
+                    except TransportError as error:
+                        if lost(error):
+                            return None
+                        raise
                 routing = {"routing": layout.routing} if layout.routing else {}
                 return await self._client.search(index=layout.alias, body=body, params={**params, **routing})
 
@@ -495,19 +447,7 @@ class OpenSearch:
                 except (NotReached, SerializationError, OSError) as error:
                     raise UnavailableError("OpenSearch does not answer", why=type(error).__name__) from error
                 except TransportError as error:
-                    raise _translated(error) from error
-
-
-def _translated(error: TransportError) -> Exception:
-    status = error.status_code if isinstance(error.status_code, int) else 0
-    if status == 429:
-        return OverloadedError("OpenSearch has as much to do as it can", retry_after=1)
-    if status == 404:
-        return UnavailableError("OpenSearch lacks an index", why=str(error.error), remedy="Run docsearch-api migrate")
-    if status == 400:
-        # What is in an answer may hold names of others' indexes: it is for the log, as this one's cause.
-        return InvalidQueryError("OpenSearch does not take the query", remedy="Ask for less at once", pointer="/query")
-    return UnavailableError("OpenSearch does not answer as it should", why=f"HTTP {status}", retry_after=1)
+                    raise translated(error) from error
 
 
 def _action(write: Write, layout: Layout, version_type: str) -> bytes:

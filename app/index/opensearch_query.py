@@ -44,6 +44,10 @@ Synonyms = Mapping[str, Sequence[str]]
 SNIPPET: Final = 240
 """Characters of a content that a hit shows."""
 
+MAX_EXPANSIONS: Final = 10
+"""Words that a misspelt one may be, in each field: with what `app.search.parse` lets through, 960 of the 1,024 clauses
+that OpenSearch takes (`indices.query.bool.max_clause_count`). They are looked for in the words of all tenants."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 TITLE_BOOST: Final = 4
@@ -216,7 +220,7 @@ def _either(word: str, clause: Match, synonyms: Synonyms) -> Json:
 def _word(word: str, fields: Sequence[str], *, fuzzy: bool) -> Json:
     found: Json = {"query": word, "operator": "and", "fields": _boosted(fields)}
     if fuzzy:
-        found |= {"fuzziness": "AUTO", "prefix_length": 1}
+        found |= {"fuzziness": "AUTO", "prefix_length": 1, "max_expansions": MAX_EXPANSIONS}
     return {"multi_match": found}
 
 

@@ -49,8 +49,11 @@ from app.index.model import (
     Suggest,
     Term,
 )
+from app.index.words import split
 
 MAX_TEXT: Final = 1_000
+MAX_WORDS: Final = 300
+MAX_FUZZY_WORDS: Final = 20
 MAX_VALUES: Final = 100
 MAX_FACETS: Final = 10
 MAX_BUCKETS: Final = 100
@@ -58,7 +61,8 @@ MAX_SORT: Final = 4
 MAX_SUGGESTIONS: Final = 20
 MAX_PREFIX: Final = 100
 MAX_MARK: Final = 40
-MAX_CURSOR: Final = 8_192
+MAX_CURSOR: Final = 32_768
+MAX_WHOLE: Final = 10
 """Bounds of the parts of a query, characters and counts: what costs an engine more is no search."""
 
 
@@ -83,13 +87,13 @@ class SearchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         q: Words, of which a document needs all; nothing finds everything.
         query: A clause, instead of words.
-        fuzzy: Whether the words may be misspelt.
+        fuzzy: Whether the words may be misspelt: of 20 words at most.
         filters: What has to hold besides.
         facets: What is counted: fields, or objects with a size.
         highlight: Whether to mark what was found, and how.
         sort: Fields in their order, with ``-`` in front for descending; by default ``-score``.
         fields: What each hit holds.
-        size: Hits of a page.
+        size: Hits of a page; with ``content`` among the fields 10 at most.
         offset: Hits before the page.
         cursor: The ``next`` of the page before.
     """
@@ -142,7 +146,8 @@ def to_query(request: SearchRequest, bounds: Bounds) -> Query:
         size=request.size,
         offset=request.offset,
     )
-    _between("/size", request.size, 0, bounds.page)
+    # Whole documents are up to 1 MiB each, and a page of them is in memory several times.
+    _between("/size", request.size, 0, min(bounds.page, MAX_WHOLE) if "content" in request.fields else bounds.page)
     _between("/from", request.offset, 0, MAX_WINDOW)
     if request.cursor and request.offset:
         raise InvalidQueryError(
@@ -260,6 +265,7 @@ class _Check:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds, self._count = bounds, 0
+        self._words = self._fuzzy = 0
 
     def clause(self, clause: Clause, at: str, depth: int) -> None:
         self._one_more(at, depth)
@@ -273,8 +279,10 @@ class _Check:
             if clause.minimum_should_match is not None:
                 _between(f"{at}/minimum_should_match", clause.minimum_should_match, 0, len(clause.should))
             return
-        _text(at if at == "/q" else f"{at}/text", clause.text, MAX_TEXT, blank=False)
+        place = at if at == "/q" else f"{at}/text"
+        _text(place, clause.text, MAX_TEXT, blank=False)
         _fields(f"{at}/fields", clause.fields)
+        self._more_words(place, len(split(clause.text)), fuzzy=isinstance(clause, Match) and clause.fuzzy == "auto")
 
     def filters(self, filters: Sequence[Filter], at: str, depth: int) -> None:
         for number, one in enumerate(filters):
@@ -294,6 +302,17 @@ class _Check:
             _between(f"{at}/values", len(one.values), 1, MAX_VALUES)
             for number, value in enumerate(one.values):
                 _value(f"{at}/values/{number}", one.field, value)
+
+    def _more_words(self, at: str, count: int, *, fuzzy: bool) -> None:
+        """Words of all clauses together: each is a clause of its own in an engine, for each field."""
+        self._words += count
+        self._fuzzy += count if fuzzy else 0
+        if self._words > MAX_WORDS:
+            raise InvalidQueryError("the query has too many words", why=f"{MAX_WORDS} are the most", pointer=at)
+        if self._fuzzy > MAX_FUZZY_WORDS:
+            raise InvalidQueryError(
+                "too many words may be misspelt", why=f"{MAX_FUZZY_WORDS} are the most with fuzzy", pointer=at
+            )
 
     def _one_more(self, at: str, depth: int) -> None:
         self._count += 1

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from opensearchpy import AsyncOpenSearch
 
 from app import upkeep
-from app.index.opensearch import OpenSearch, connect
+from app.index.opensearch import OpenSearch
+from app.index.opensearch_client import connect
 from app.search.model import NoCache
 from app.settings import Settings
 from app.store.placements import StoredLayouts

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from app.cli import cli
 from app.errors import SettingsError
-from app.index.opensearch import connect as connect_search
+from app.index.opensearch_client import connect as connect_search
 from app.queue.rabbitmq import RabbitQueue
 from app.redis_client import open_client
 from app.settings import load, options

@@ -17,7 +17,9 @@ from app.aws import logins, secrets
 from app.aws.identity import Identity, identity
 from app.aws.logins import broker_login, broker_refused, cache_login, rotated, with_secrets
 from app.errors import SettingsError, UnavailableError
-from app.index.opensearch import connect as connect_search
+from app.index.opensearch import OpenSearch
+from app.index.opensearch_client import connect as connect_search
+from app.index.placement import SHARED, Place, layout_of
 from app.redis_client import open_client
 from app.settings import Settings, load
 from app.store.database import Database, connect
@@ -71,7 +73,7 @@ def who(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
     """Who this process is."""
     its = Identity(REGION, find=lambda: KEYS)
     monkeypatch.setattr(logins, "identity", lambda region: its if region == REGION else identity(region))
-    monkeypatch.setattr("app.index.opensearch.identity", lambda region, role_arn: its)
+    monkeypatch.setattr("app.index.opensearch_client.identity", lambda region, role_arn: its)
     rotated.cache_clear()
     yield its
     rotated.cache_clear()
@@ -292,6 +294,26 @@ async def test_requests_to_opensearch_are_signed_as_they_arrive(monkeypatch: pyt
     await server.wait_closed()
     assert len(arrived) == 3
     assert all(given == again for given, again in arrived)
+
+
+@pytest.mark.services
+async def test_an_error_of_a_signed_request_is_read_as_any_other() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = b'{"error":{"type":"resource_already_exists_exception","reason":"index [i] is there"},"status":400}'
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(said)}\r\n"
+        writer.write(f"{head}connection: close\r\n\r\n".encode() + said)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    where = {"opensearch_host": "127.0.0.1", "opensearch_port": server.sockets[0].getsockname()[1]}
+    client = connect_search(load(**where, opensearch_tls=False, opensearch_login="iam", aws_region=REGION))
+    made = await OpenSearch(client).make_index("docsearch-small-2-000001", layout_of(Place(), SHARED))
+    await client.close()
+    server.close()
+    await server.wait_closed()
+    assert made is False
 
 
 async def test_the_secrets_of_the_service_are_read_from_where_they_are(

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.document import Document
+from app.errors import InvalidQueryError
 from app.index.full_text import FullText
 from app.index.model import (
     Bool,
@@ -37,7 +38,8 @@ from app.index.model import (
     Term,
     Write,
 )
-from app.index.opensearch import OpenSearch, connect
+from app.index.opensearch import OpenSearch
+from app.index.opensearch_client import connect
 from app.search.model import NoCache
 from app.settings import Settings, load
 from app.store import documents
@@ -374,6 +376,22 @@ async def test_hostile_words_find_nothing_and_break_nothing(shelf: Shelf) -> Non
             result = await shelf.ask(clause, highlight=Highlight())
             assert result.total == 0, clause
         await shelf.engine.suggest(shelf.scope.suggest(Suggest(text)))
+
+
+LARGE = {
+    "many alternatives of a long word": Bool(
+        must=tuple(Bool(should=(Match("w" * 1_000),) * 8, minimum_should_match=4) for _ in range(7))
+    ),
+    "long words of two bytes a letter": Bool(should=(Match("é" * 1_000),) * 30, minimum_should_match=29),
+}
+
+
+@pytest.mark.parametrize("clause", LARGE.values(), ids=LARGE)
+async def test_a_query_within_the_bounds_is_answered_or_too_large(shelf: Shelf, clause: Clause) -> None:
+    try:
+        assert (await shelf.ask(clause)).total == 0
+    except InvalidQueryError as error:
+        assert "Use fewer" in error.remedy  # noqa: PT017 - both engines may do either
 
 
 async def test_an_older_write_changes_nothing(shelf: Shelf) -> None:

@@ -9,16 +9,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from opensearchpy import AsyncOpenSearch, NotFoundError
+from opensearchpy import AsyncOpenSearch, NotFoundError, TransportError
 
-from app.errors import UnavailableError
+from app.errors import InvalidQueryError, UnavailableError
 from app.index import opensearch_query
-from app.index.model import Entry, Match, Outcome, Position, Query, Sort, Suggest, Term, Write
-from app.index.opensearch import OpenSearch, _written, connect
+from app.index.model import Bool, Entry, Match, Outcome, Position, Query, Sort, Suggest, Term, Write
+from app.index.opensearch import OpenSearch, _written
+from app.index.opensearch_client import connect
 from app.index.opensearch_query import guard, search_body
 from app.index.placement import Layout, Place, Tier, index_name, layout_of
 from app.resilience.breaker import Breaker, OpenError, State
-from app.search.parse import Bounds, check_filters
+from app.search.parse import MAX_FUZZY_WORDS, MAX_WORDS, Bounds, check_filters
 from app.settings import load
 from app.tenancy import internal
 from tests.app.services.server import free_port
@@ -319,6 +320,53 @@ async def test_a_point_in_time_that_has_passed_is_replaced(engine: OpenSearch, c
     after = Position(second.hits[-1].position, second.hits[-1].document_id, second.snapshot)
     third = await engine.search(scope.query(Query(Match("tea"), size=1, after=after)))
     assert len({hit.document_id for page in (first, second, third) for hit in page.hits}) == 3
+
+
+async def test_a_point_in_time_that_a_lost_node_had_is_replaced(
+    engine: OpenSearch, client: AsyncOpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSearch answers 500 then (IllegalStateException), as to what is its own fault."""
+    tenant_id, breaker = uuid4(), Breaker("OpenSearch")
+    await engine.write([put(tenant_id) for _ in range(3)])
+    await engine.refresh()
+    search, asked = client.search, list[bool]()
+
+    async def lacking_a_node(*, body: dict[str, Any], **more: Any) -> Any:
+        asked.append("pit" in body)
+        if "pit" in body:
+            reason = {"type": "illegal_state_exception", "reason": "no node found for id: 9Yx3"}
+            raise TransportError(500, "search_phase_execution_exception", {"error": {"root_cause": [reason]}})
+        return await search(body=body, **more)
+
+    monkeypatch.setattr(client, "search", lacking_a_node)
+    its = OpenSearch(client, breaker=breaker, prefix=engine.prefix)
+    after = Position((), UUID(int=0), "a point in time")
+    page = await its.search(internal(tenant_id, "t").query(Query(sort=(), after=after)))
+    assert len(page.hits) == 3
+    assert asked == [True, False]
+    assert not any(breaker._recent)
+
+
+async def test_a_query_of_too_many_words_is_its_callers_fault(engine: OpenSearch, client: AsyncOpenSearch) -> None:
+    breaker = Breaker("OpenSearch")
+    its = OpenSearch(client, breaker=breaker, prefix=engine.prefix)
+    many = " ".join(f"w{number}" for number in range(600))
+    with pytest.raises(InvalidQueryError, match="too many words"):
+        await its.search(internal(uuid4(), "t").query(Query(Match(many))))
+    assert not any(breaker._recent)
+
+
+async def test_what_may_be_asked_is_not_too_much(engine: OpenSearch) -> None:
+    """The most words that the API lets through, in an index that has many words that are like them."""
+    tenant_id = uuid4()
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    near = " ".join(f"wo{one}d{number}ab{other}" for number in range(20) for one in letters for other in letters[:10])
+    await engine.write([put(tenant_id, title="Tea", content=near)])
+    await engine.refresh()
+    fuzzy = Match(" ".join(f"word{number}abc" for number in range(MAX_FUZZY_WORDS)), operator="or", fuzzy="auto")
+    others = Match(" ".join(f"x{number}" for number in range(MAX_WORDS - MAX_FUZZY_WORDS)), operator="or")
+    found = await engine.search(internal(tenant_id, "t").query(Query(Bool(should=(fuzzy, others)))))
+    assert found.total == 1
 
 
 async def test_a_foreign_point_in_time_shows_nothing_of_its_tenant(engine: OpenSearch) -> None:

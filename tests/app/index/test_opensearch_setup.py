@@ -11,7 +11,8 @@ from opensearchpy.exceptions import NotFoundError, RequestError
 from app import upkeep
 from app.errors import SettingsError
 from app.index import lifecycle
-from app.index.opensearch import OpenSearch, connect
+from app.index.opensearch import OpenSearch
+from app.index.opensearch_client import connect
 from app.index.opensearch_setup import SECURITY, Access, Setup, Snapshots, State, differences
 from app.settings import load
 from tests.app.domain import Domain, domain_of

@@ -218,6 +218,28 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         parse.decode(body)
 
 
+def test_words_of_all_clauses_together_are_bounded() -> None:
+    def many(count: int, **more: str) -> dict[str, Any]:
+        return {"kind": "match", "text": " ".join("ab" for _ in range(count)), **more}
+
+    read({"query": {"kind": "bool", "must": [many(150), many(150)]}})
+    error = refused({"query": {"kind": "bool", "must": [many(150), many(151)]}})
+    assert (error.pointer, error.why) == ("/query/must/1/text", "300 are the most")
+    read({"q": "ab " * 20, "fuzzy": "auto"})
+    error = refused({"q": "ab " * 21, "fuzzy": "auto"})
+    assert (error.pointer, error.why) == ("/q", "20 are the most with fuzzy")
+
+
+def test_a_page_of_whole_documents_is_smaller() -> None:
+    read({"size": 100})
+    read({"size": 10, "fields": ["title", "content"]})
+    assert refused({"size": 11, "fields": ["title", "content"]}).pointer == "/size"
+
+
+def test_a_cursor_as_long_as_one_of_many_shards_is_taken() -> None:
+    read({"cursor": "x" * 20_000})
+
+
 def test_a_suggestion_is_bounded() -> None:
     assert parse.to_suggest(*parse.parameters({"q": "gre"})).size == 5
     for given_ in ({"q": ""}, {"q": "a" * 101}, {"q": "a", "size": "21"}, {"q": "a", "size": "0"}, {"p": "a"}):
