@@ -263,7 +263,8 @@ def both_plans(one: str, other: str, is_local: bool) -> list[Any]:
 @examples("docsearch requirement --local", "docsearch requirement --local --out docs/architecture/requirement.md")
 def requirement(primary: str, standby: str, is_local: bool, as_json: bool, file: Path | None) -> None:
     """Put the requirement's infrastructure figures beside what the plans hold, with the reason where they differ."""
-    from infra.requirement import Facts, answers, markdown  # noqa: PLC0415
+    from infra.facts import Facts  # noqa: PLC0415
+    from infra.requirement import answers, markdown  # noqa: PLC0415
 
     found = answers(Facts(*both_plans(primary, standby, is_local)))
     if file is not None:

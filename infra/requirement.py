@@ -7,15 +7,13 @@ row with one must differ. Sections are those of the requirement ("Production Rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from components.opensearch_plan import capacity
-from infra.plan import Change, Plan
+from infra.facts import Facts
 from stacks.offers import INSTANCE_SIZES
-
-Props = Mapping[str, Any]
 
 HPA: Final = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
@@ -24,43 +22,6 @@ INSTANCE: Final = "aws:rds/instance:Instance"
 CACHE: Final = "aws:elasticache/replicationGroup:ReplicationGroup"
 BROKER: Final = "kubernetes:rabbitmq.com/v1beta1:RabbitmqCluster"
 HEALTH: Final = "aws:route53/healthCheck:HealthCheck"
-
-
-class Facts:
-    """What the plans of a primary and of its standby hold, asked by type.
-
-    Args:
-        primary: Plan of the primary.
-        standby: Plan of the standby.
-    """
-
-    def __init__(self, primary: Plan, standby: Plan) -> None:
-        self.primary, self.standby = primary, standby
-
-    def all(self, type_: str, *, plan: Plan | None = None) -> list[Change]:
-        """The resources of a type, in the primary unless said otherwise."""
-        found = (change for change in (plan or self.primary).changes if change.type == type_)
-        return [replace(change, inputs=_whole(change.inputs)) for change in found]
-
-    def one(self, type_: str, name: str = "", *, plan: Plan | None = None) -> Props:
-        """The inputs of the first resource of a type whose logical name ends like that.
-
-        Raises:
-            LookupError: There is none.
-        """
-        for change in self.all(type_, plan=plan):
-            if change.name.endswith(name):
-                return change.inputs
-        raise LookupError(f"the plan has no {type_} {name}".rstrip())
-
-
-def _whole(value: Any) -> Any:
-    """Values with whole numbers as such: a mocked engine gives every number as a float."""
-    if isinstance(value, Mapping):
-        return {name: _whole(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from infra.facts import Facts
 from infra.plan import Change, Plan
-from infra.requirement import ROWS, Answer, Facts, Row, answers, markdown
+from infra.requirement import ROWS, Answer, Row, answers, markdown
 from tests.regions import PROJECT, plan
 
 DOCUMENT = PROJECT / "docs/architecture/requirement.md"
