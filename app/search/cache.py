@@ -54,8 +54,9 @@ TURNS: Final = 2
 """Turns of the event loop before Redis is told of an answer: by then it is on its way to whoever asked."""
 
 REDIS_SECONDS: Final = 0.25
-DELETE_SECONDS: Final = 1.0
-"""How long Redis is waited for to find and delete an answer, s: it may have to look through very many."""
+DELETE_SECONDS: Final = 60.0
+"""How long Redis is waited for to find and delete an answer, s: it has to look through all of its keys, a thousand at a
+time, for a tenant that has none."""
 
 MAX_TENANTS: Final = 100_000
 
@@ -127,7 +128,8 @@ class LayeredCache:
         if self._client is None or self._clock() - looked_at < LOOK_SECONDS:
             return seen
         if tenant_id in self._untold:
-            await self.advance(tenant_id)
+            # While Redis does not answer, the generation of the last write stays: nothing was written since.
+            self._generations[tenant_id] = await self._tell(tenant_id) or seen, self._clock()
             return self._generations[tenant_id][0]
         client = self._client
         found = await self._ask(lambda: client.get(_generation_key(tenant_id)))
@@ -143,12 +145,19 @@ class LayeredCache:
         """Raises a tenant's generation, and those that Redis was not told of before."""
         for one in {tenant_id, *self._untold}:
             seen, _ = self._generations.get(one, (0, 0.0))
-            found = None
-            if self._script is not None:
-                found = await self._write(partial(self._script, keys=[_generation_key(one)]))
-                (self._untold.discard if found is not None else self._untold.add)(one)
-            new = int(found) if found is not None else max(int(self._clock() * 1000), seen + 1)
-            self._generations[one] = new, self._clock()
+            new = await self._tell(one)
+            if new is None and one == tenant_id:
+                new = max(int(self._clock() * 1000), seen + 1)
+            if new is not None:
+                self._generations[one] = new, self._clock()
+
+    async def _tell(self, tenant_id: UUID) -> int | None:
+        """Tells Redis of a write; gives the generation that comes of it, None if it does not answer."""
+        if self._script is None:
+            return None
+        found = await self._write(partial(self._script, keys=[_generation_key(tenant_id)]))
+        (self._untold.discard if found is not None else self._untold.add)(tenant_id)
+        return None if found is None else int(found)
 
     async def forget(self, tenant_id: UUID) -> bool:
         """Raises a tenant's generation and drops all answers from before it: here, in Redis, and with it elsewhere.

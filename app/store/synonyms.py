@@ -20,6 +20,9 @@ WHOLE: Final = 1_000
 KEPT_SECONDS: Final = 60.0
 """A standby follows its database and its cache, each at its own pace: what it has read too early it reads again, s."""
 
+LATELY_SECONDS: Final = 1.0
+"""The same of a tenant whose answers are kept under no generation, s: no change would be noticed sooner."""
+
 _ACTOR: Final = "synonyms"
 
 Synonyms = Mapping[str, Sequence[str]]
@@ -46,6 +49,8 @@ class StoredSynonyms:
         self._database, self._generation = database, generation
         #: What `_all` said. In a tuple: that there is too much to keep is known, too.
         self._known: TTLCache[tuple[UUID, int], tuple[Synonyms | None]] = TTLCache(MAX_TENANTS, KEPT_SECONDS, clock)
+        #: The same of tenants that have no generation, since Redis has lost it: every search of theirs comes here.
+        self._lately: TTLCache[UUID, tuple[Synonyms | None]] = TTLCache(MAX_TENANTS, LATELY_SECONDS, clock)
 
     async def of(self, tenant_id: UUID, words: Sequence[str]) -> Synonyms:
         """The alternatives of those words that have any.
@@ -56,11 +61,13 @@ class StoredSynonyms:
         # Before the database is asked: what is changed in between is not kept under what comes after it.
         generation = await self._generation(tenant_id)
         key = tenant_id, generation
-        known = self._known.get(key)
+        known = self._known.get(key) if generation else self._lately.get(tenant_id)
         if known is None:
             known = (await self._all(tenant_id),)
             if generation:
                 self._known[key] = known
+            else:
+                self._lately[tenant_id] = known
         (found,) = known
         if found is None:
             return await self._some(tenant_id, words)

@@ -210,6 +210,10 @@ async def test_a_dead_redis_is_a_miss_and_a_write_meanwhile_is_told_later(redis:
         for _ in range(20):
             await here.get(await key(here, tenant))
         assert breaker.state is State.OPEN
+        await here.put(await key(here, tenant), answer())
+        for _ in range(3):
+            clock.now += 1.1
+            assert await here.get(await key(here, tenant)), "nothing was written since"
     finally:
         redis.spawn()
         await asyncio.to_thread(redis.wait)
