@@ -54,7 +54,8 @@ scores compare with no other's, so while it is away the next page is a 503. By d
 """
 
 _ACCESS = """\
-Credentials are sent as `Authorization: Bearer`, of three kinds. Each gives rights for one tenant:
+Credentials are sent as `Authorization: Bearer`, or in `X-API-Key`, which is read only where the former holds nothing.
+There are three kinds, and each gives rights for one tenant:
 
 * **API keys** have the scopes that they were made with. They are kept as a hash. A key that was revoked opens nothing
   after 10 s.
@@ -221,7 +222,8 @@ def _types() -> Iterator[str]:
     for name, schema in sorted(json.loads(openapi())["components"]["schemas"].items()):
         yield f"### {name}\n\n{schema.get('description', '')}"
         rows = [
-            f"| `{key}` | {_kind(its)} | {its.get('description', '')} |"
+            # The meaning has a column of its own here.
+            f"| `{key}` | {_kind({**its, 'description': ''})} | {its.get('description', '')} |"
             for key, its in schema.get("properties", {}).items()
         ]
         if rows:
@@ -242,10 +244,15 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _errors() -> str:
-    rows = [f"| {kind.status} | `{kind.code}` | {inspect.getdoc(kind)} |" for kind in every_error()[1:]]
+    rows = [f"| {kind.status} | `{kind.code}` | {_first(kind)} |" for kind in every_error()[1:]]
     rows = [row for row in rows if "`settings`" not in row]
     head = "Problems of RFC 9457; `code` tells them apart.\n\n| status | code | meaning |\n|---|---|---|\n"
     return head + "\n".join(["| 500 | `internal` | Something that nobody expected. |", *rows])
+
+
+def _first(described: object) -> str:
+    """The first paragraph of a docstring, on one line: a row of a table has no more."""
+    return " ".join((inspect.getdoc(described) or "").partition("\n\n")[0].split())
 
 
 def _commands(group: click.Group, above: str) -> Iterator[str]:
@@ -256,7 +263,8 @@ def _commands(group: click.Group, above: str) -> Iterator[str]:
         parameters = [one for one in command.params if isinstance(one, click.Option)]
         records = [found for one in parameters if (found := one.get_help_record(context))]
         if records:
-            rows = [f"| `{name}` | {meaning} |" for name, meaning in records]
+            # A bar ends a cell even within code.
+            rows = ["| `{}` | {} |".format(*(text.replace("|", "\\|") for text in record)) for record in records]
             yield "\n".join(["| option | meaning |", "|---|---|", *rows])
         yield f"```sh\n{inspect.cleandoc(examples)}\n```"
 

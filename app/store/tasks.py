@@ -34,7 +34,7 @@ class Task(Struct, frozen=True):
 
     Attributes:
         task_id: Its id.
-        kind: What it does: ``write``, ``bulk``, or ``cancel``, which takes another one back.
+        kind: What it does: ``write``, ``bulk``, ``erasure``, or ``cancel``, which takes another one back.
         state: Where it is. It has failed if one of its documents has. Canceled, its deletions are still counted.
         total: Documents that it is about.
         done: Of these, in the index.

@@ -46,6 +46,28 @@ def test_every_endpoint_option_and_error_is_in_the_reference() -> None:
         assert kind.code == "settings" or f"`{kind.code}`" in text
 
 
+def test_every_table_of_the_reference_has_rows_that_are_as_wide_as_its_head() -> None:
+    """A line break in a cell ends the table: what stands below is shown as text."""
+    width = 0
+    for line in manual().splitlines():
+        if not line.startswith("|"):
+            assert not line.endswith("|"), line
+            width = 0
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+        assert line.endswith("|"), line
+        assert cells == (width or cells), line
+        width = cells
+
+
+def test_a_member_of_a_type_has_a_type_and_not_its_meaning_twice() -> None:
+    types = manual().partition("\n## Types\n")[2].partition("\n## Errors\n")[0]
+    rows = re.findall(r"^\| `\w+` \| (.+?) \| (.+) \|$", types, re.MULTILINE)
+    assert len(rows) > 50
+    assert [row for row in rows if row[0] == row[1]] == []
+    assert ("uuid", "The document; of a duplicate, the one that is there.") in rows
+
+
 def told(text: str) -> Iterator[list[str]]:
     """The command lines of a document, up to where their output goes elsewhere."""
     code = [
