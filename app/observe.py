@@ -10,7 +10,15 @@ from uuid import UUID
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from app.resilience.breaker import State
 from app.search.model import Answer, Level
@@ -26,7 +34,7 @@ MAX_TENANTS: Final = 50
 
 
 class Metrics:
-    """What one process counts. Requests, by route and never by path: paths have no end of them.
+    """What one process counts, and what it takes of the machine. Requests by route, never by path: paths have no end.
 
     Args:
         release: What the process calls itself.
@@ -34,6 +42,9 @@ class Metrics:
 
     def __init__(self, release: str = "stable") -> None:
         self.registry = CollectorRegistry()
+        # What the requirement calls metrics of the JVM (section 4): memory, and collections of garbage.
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=self.registry)

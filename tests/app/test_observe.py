@@ -24,6 +24,8 @@ REQUIRED = {
     "engine query time": "engine_query_seconds_bucket",
     "queue depth": "queue_depth",
     "connection pool": "db_pool_connections",
+    "heap": "process_resident_memory_bytes",
+    "collections of garbage": "python_gc_collections_total",
 }
 
 
