@@ -395,7 +395,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "searchable snapshots after 90 days",
         _cold,
         "cold storage in S3",
-        "what the managed service has for it; indexes move by the service's index policy",
+        "what the managed service has for it; indexes of an archive move by their age, and the service writes none",
     ),
     Row(
         "1",
