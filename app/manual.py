@@ -148,6 +148,16 @@ deleted, moved or put in. What is cut off at the end, or a chain that was hashed
 were kept outside before: `--heads FILE --keep` compares and adds to them. What a superuser adds behind the last head
 that was kept looks like any other row, so keep them often."""
 
+_TRACES = """\
+Traces are off until the environment says where they go, by OpenTelemetry's own variables:
+`OTEL_EXPORTER_OTLP_ENDPOINT`, the base of a collector's URL such as `http://localhost:4318`, to which `/v1/traces` is
+added; or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, the whole URL. They are sent by OTLP over HTTP, as protobuf, whatever
+`OTEL_EXPORTER_OTLP_PROTOCOL` says. `OTEL_EXPORTER_OTLP_HEADERS` adds headers, `OTEL_SERVICE_NAME` and
+`OTEL_RESOURCE_ATTRIBUTES` name the process. `OTEL_SDK_DISABLED=true` and `OTEL_TRACES_EXPORTER=none` keep them off.
+
+Without an endpoint `DOCSEARCH_TRACE_RATIO` has no effect. With one it is the share of new traces that are kept; a
+request with a `traceparent` is kept if its caller keeps it. A span holds names and ids, never a query or a document."""
+
 _SCHEDULE = """\
 A filter in an URL is `FIELD:VALUE`, `-FIELD:VALUE` (not), `FIELD>=VALUE`, `FIELD:*` (has one); fields are `author`,
 `language`, `tags`, `metadata.KEY` and the dates `created_at`, `published_at`, `updated_at`."""
@@ -163,6 +173,8 @@ def manual() -> str:
         _TLS,
         "## Erasure, retention, audit",
         _COMPLIANCE,
+        "## Traces",
+        _TRACES,
         "## Endpoints",
         _SCHEDULE,
         *_endpoints(),

@@ -27,7 +27,8 @@ _ENDS: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 ATTEMPTS: Final = 3
 FIRST_DELAY: Final = 1.0
-"""Requirement, section 2: three attempts, the delay doubling from 1 s, with jitter."""
+"""Requirement, section 2: three attempts, the delay doubling from 1 s, with jitter. A search in OpenSearch
+begins with 0.1 s instead: somebody waits for it, and another node that has the shard can answer at once."""
 
 PARTS: Final = 5
 """In so many parts the time is counted that is given to what is called. A process that stands still (no CPU, a long
