@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -72,6 +72,8 @@ class Service:
         metrics: What is counted.
         popular: Counts what is asked.
         started_at: When it started, s of the monotonic clock.
+        clock: Tells the time, s.
+        seen_at: When the database was last seen to answer, s of the clock; it did at the start.
         leaving: Whether it is about to end: it answers, and is not ready any more.
     """
 
@@ -93,6 +95,8 @@ class Service:
     popular: Counter
     relay: Relay | None = None
     started_at: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    seen_at: float = field(default_factory=time.monotonic)
     leaving: bool = False
 
     async def refresh_metrics(self) -> None:

@@ -81,7 +81,8 @@ class DnsArgs:
         ingress: The load balancer that the records point to.
         alarms: Hears that the region is unhealthy. Where Route 53's metrics are not published, ``metrics_provider``
             and ``metrics_topics`` say where to watch instead.
-        health_path: What the health check asks for: 2xx or 3xx within 2 s is healthy.
+        health_path: What the health check asks for: 2xx or 3xx within 2 s is healthy. A region
+            without its database is not.
         metrics_provider: Provider of us-east-1; required in every other region.
         metrics_topics: Topic ARNs by severity in us-east-1; required in every other region.
         writes: Whether the region answers writes at all.

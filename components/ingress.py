@@ -139,7 +139,7 @@ class IngressArgs:
         routes: What is sent to other roles.
         candidates: Roles of which a second version runs, and how much of their requests it gets, 0 to 100%.
         target_protocol: How pods are spoken to. A change replaces the target groups, and pods have to change with it.
-        health_path: What makes a pod a target: 200 is healthy.
+        health_path: What makes a pod a target: 200 is healthy. It must not fail with what all pods share.
         locked: AWS's deletion protection and Pulumi's ``protect``: users know the load balancer by its address.
 
     Raises:
@@ -154,7 +154,7 @@ class IngressArgs:
     routes: Sequence[Route] = ROUTES
     candidates: Mapping[str, int] = field(default_factory=dict)
     target_protocol: Literal["HTTP", "HTTPS"] = "HTTPS"
-    health_path: str = "/health/ready"
+    health_path: str = "/health/startup"
     locked: bool = True
 
     def __post_init__(self) -> None:

@@ -359,7 +359,7 @@ def plan_pod(release: Release, *, gates: Sequence[str] = (), broker_secret: str 
                 # A minute to start; until then the other two are silent.
                 "startup_probe": _probe("/health/live", period=2, failures=30),
                 # Where it is called, and as it is: the kubelet checks no certificate either.
-                "readiness_probe": _probe("/health/ready", port="https", period=5, failures=3),
+                "readiness_probe": _probe("/health/startup", port="https", period=5, failures=3),
                 # Slow to act: a restart loses warm caches, and heals nothing that a dependency has.
                 "liveness_probe": _probe("/health/live", period=10, failures=6),
                 "lifecycle": {"pre_stop": {"sleep": {"seconds": DRAIN_SECONDS}}},

@@ -202,7 +202,7 @@ def targets_tls(group: Resource) -> Iterator[Finding]:
     on=TARGET_GROUP,
     severity=Severity.HIGH,
     why="Requests go on to a pod that is down until its health check has failed",
-    remedy="Ask /health/ready often, and take 200 alone: components/ingress.py",
+    remedy="Ask /health/startup often, and take 200 alone: components/ingress.py",
     reference=f"{GUIDE}/target-group-health-checks.html",
 )
 def health(group: Resource, *, seconds: Annotated[int, Bounds(10, 300)] = 60) -> Iterator[Finding]:

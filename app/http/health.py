@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 from starlette.responses import Response
 
+from app.access.memory import STALE_SECONDS
 from app.http.call import Call, Operation, answer
 from app.index.model import Health
 
@@ -45,11 +46,28 @@ async def live(call: Call) -> Response:
 
 
 async def ready(call: Call) -> Response:
-    """Whether to send requests here: the database answers. What it can do without does not count."""
+    """Whether to send users to this region: the database answers. What it can do without does not count."""
     if call.service.leaving:
         return answer(Live("LEAVING"), 503)
     found = await _probe(call.service.database.health())
     return answer(Live("UP" if found.ok else "DOWN"), 200 if found.ok else 503)
+
+
+async def started(call: Call) -> Response:
+    """Whether to send requests to this process, which answers searches from what it knows while the database is away.
+
+    A fail-over of the database is seen by all processes at once: if it took them out, nobody would be left to answer.
+    After `STALE_SECONDS` nobody is let in any more, so that there is nothing left to answer with.
+    """
+    service = call.service
+    if service.leaving:
+        return answer(Live("LEAVING"), 503)
+    if (await _probe(service.database.health())).ok:
+        service.seen_at = service.clock()
+        return answer(Live("UP"))
+    if service.clock() - service.seen_at > STALE_SECONDS:
+        return answer(Live("DOWN"), 503)
+    return answer(Live("DEGRADED"))
 
 
 async def detailed(call: Call) -> Response:
@@ -96,8 +114,20 @@ def _operation(path: str, handler: Any, name: str, summary: str, answers: dict[i
 
 OPERATIONS: Final = (
     _operation("/health/live", live, "live", "See whether the process answers", {200: Live}),
-    _operation("/health/startup", ready, "started", "See whether the process has started", {200: Live, 503: Live}),
-    _operation("/health/ready", ready, "ready", "See whether to send requests here", {200: Live, 503: Live}),
+    _operation(
+        "/health/startup",
+        started,
+        "started",
+        f"See whether the process takes requests, as it does for {STALE_SECONDS:g} s without the database",
+        {200: Live, 503: Live},
+    ),
+    _operation(
+        "/health/ready",
+        ready,
+        "ready",
+        "See whether the process takes requests, and the database answers",
+        {200: Live, 503: Live},
+    ),
     _operation("/health", detailed, "health", "See how everything does", {200: Detailed, 503: Detailed}),
     _operation("/metrics", metrics, "metrics", "Read the metrics, in Prometheus's text format", {200: str}),
 )

@@ -130,7 +130,7 @@ def test_pods_are_targets_by_address_when_they_are_ready(run: Any, name: str, po
             "enabled": True,
             "protocol": "HTTP",
             "port": "8089",
-            "path": "/health/ready",
+            "path": "/health/startup",
             "matcher": "200",
             "interval": 10,
             "timeout": 5,

@@ -181,7 +181,7 @@ def test_the_image_is_pinned_and_memory_is_limited_to_what_is_reserved(run: Any)
 def test_probes_are_separate_and_the_slow_one_restarts(run: Any) -> None:
     (container,) = pod(run)["containers"]
     # Ready is who answers where users are sent to; a restart heals no certificate.
-    assert container["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "https", "scheme": "HTTPS"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/health/startup", "port": "https", "scheme": "HTTPS"}
     for name in ("startupProbe", "livenessProbe"):
         assert container[name]["httpGet"] == {"path": "/health/live", "port": "probes", "scheme": "HTTP"}
 

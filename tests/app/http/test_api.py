@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.access.memory import STALE_SECONDS
 from app.errors import UnavailableError
 from app.index.model import Health
 from app.search.model import NoCache
@@ -339,6 +340,38 @@ async def test_health_says_what_is_down(api: Api) -> None:
     assert (await api.http.get("/health")).status_code == 503
     assert (await api.http.get("/health/ready")).status_code == 503
     assert (await api.http.get("/health/live")).status_code == 200
+
+
+async def test_a_failover_of_the_database_takes_no_process_out_until_what_is_known_is_too_old(
+    api: Api, caller: Caller
+) -> None:
+    await caller.add(title="Green tea")
+    await api.index_all()
+    assert await caller.found("tea") == await caller.found("tea")
+
+    async def down() -> Health:
+        return Health(False, reason="no answer")
+
+    def away(*_: object, **__: object) -> Any:
+        raise UnavailableError("PostgreSQL does not answer")
+
+    now = api.service.clock()
+    api.service.clock = lambda: now
+    assert (await api.http.get("/health/startup")).json() == {"status": "UP"}
+    api.service.database.health = down  # type: ignore[method-assign]
+    for name in ("read", "write", "find_key"):
+        setattr(api.service.database, name, away)
+    now += 100
+    answer = await api.http.get("/health/startup")
+    assert (answer.status_code, answer.json()) == (200, {"status": "DEGRADED"})
+    assert (await api.http.get("/health/ready")).status_code == 503, "a region has to see it at once"
+    assert len(await caller.found("tea")) == 1
+    now += STALE_SECONDS
+    answer = await api.http.get("/health/startup")
+    assert (answer.status_code, answer.json()) == (503, {"status": "DOWN"})
+    now -= STALE_SECONDS
+    api.service.leaving = True
+    assert (await api.http.get("/health/startup")).status_code == 503
 
 
 async def test_metrics_have_the_names_that_are_asked_for(api: Api, caller: Caller) -> None:
