@@ -168,6 +168,10 @@ async def bulk(call: Call) -> Response:
     call.primary_only()
     settings = call.service.settings
     body = await call.body(settings.max_body_bytes, NDJSON, JSON)
+    # Before the split: ten million lines of a byte or none would be half a gigabyte of objects.
+    if (ends := body.count(b"\n")) > 2 * settings.max_bulk_lines:
+        why = f"{settings.max_bulk_lines:,} is the most, and as many empty ones"
+        raise TooLargeError(f"the body has {ends:,} lines", why=why, remedy="Send it in parts")
     lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
     if not lines:
         raise InvalidRequestError("the body is empty", why="it is one JSON object per line")

@@ -35,6 +35,11 @@ async def caller(migrated: Embedded) -> AsyncIterator[Caller]:
         yield await api.tenant("mine")
 
 
+async def test_a_body_of_millions_of_lines_is_refused_for_their_number(caller: Caller) -> None:
+    found = problem(await caller("POST", "/v1/documents/bulk", content=b"1\n" * 5_000_000), 413, "too-large")
+    assert "5,000,000 lines" in found["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -171,6 +176,9 @@ async def test_what_is_too_large_is_refused_before_it_is_read(settings: Settings
         caller = await api.tenant("a")
         problem(await caller("POST", "/v1/documents/bulk", content=b"x" * 1001), 413, "too-large")
         problem(await caller("POST", "/v1/documents/bulk", content=b"{}\n{}\n{}"), 413, "too-large")
+        # Not even as lines that are left out: they would all be made first.
+        problem(await caller("POST", "/v1/documents/bulk", content=b"\n" * 4), 400, "invalid-request")
+        problem(await caller("POST", "/v1/documents/bulk", content=b"\n" * 5), 413, "too-large")
         problem(await caller("POST", "/v1/search", content=b" " * 101), 413, "too-large")
         large = {"title": "x", "content": "y" * 201}
         problem(await caller("POST", "/v1/documents", json=large), 400, "invalid-document")
