@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from app.access.admission import Admission
 from app.access.keys import Keys
 from app.access.tokens import Tokens
 from app.aws.logins import with_secrets
-from app.errors import SettingsError
+from app.errors import ApiError, SettingsError
 from app.housekeeping import Housekeeping
 from app.index.full_text import FullText
 from app.index.model import Index
@@ -107,9 +108,13 @@ class Service:
         for replica, seconds in self.database.lags().items():
             self.metrics.replica_lag.labels(replica).set(seconds)
         if self.queue is not None:
-            depth = await self.queue.depth()
-            self.metrics.queue_ready.set(depth.ready)
-            self.metrics.queue_age.set(depth.oldest_seconds)
+            ready, age = math.nan, math.nan
+            # Nobody knows how much waits, and all else is to be seen most of all while something is away.
+            with suppress(ApiError):
+                depth = await self.queue.depth()
+                ready, age = depth.ready, depth.oldest_seconds
+            self.metrics.queue_ready.set(ready)
+            self.metrics.queue_age.set(age)
 
 
 @asynccontextmanager
@@ -152,7 +157,7 @@ async def open_service(
             queue, relay = open_queue(settings, work, stack, metrics)
             worker = worker_of(settings, work, queue, engines, cache)
         rings = {name: Keyring(_of_no_use() if probes_only else settings.secrets(name)) for name in SECRETS}
-        keys = Keys(database, rings["api_key_pepper"])
+        keys = Keys(database, rings["api_key_pepper"], writes=not settings.standby_of)
         popular = Counter(database)
         search = SearchService(engines, cache, noted=popular.note, timed=metrics.asked)
         stack.push_async_callback(search.close)

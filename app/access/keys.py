@@ -78,10 +78,11 @@ class Keys:
     Args:
         database: Pools of a login that answers requests.
         peppers: The HMAC key, and former ones: what was hashed with one is hashed again when it is used.
+        writes: Whether the database takes any. A refused one costs the connection, and a key opens without.
     """
 
-    def __init__(self, database: Database, peppers: Keyring) -> None:
-        self._database, self._peppers = database, peppers
+    def __init__(self, database: Database, peppers: Keyring, *, writes: bool = True) -> None:
+        self._database, self._peppers, self._writes = database, peppers, writes
         self.known: Memory[str, tuple[Scope, datetime | None]] = Memory()
         self.parents: Memory[tuple[UUID, UUID], _Parent] = Memory()
 
@@ -127,6 +128,8 @@ class Keys:
 
     async def _hash_again(self, scope: Scope, former: str, digest: str) -> None:
         # As in `_use`; and of two who do it at once, or of whoever knows less, none undoes it.
+        if not self._writes:
+            return
         with suppress(ApiError):
             async with self._database.write(scope) as connection:
                 await connection.execute(
@@ -138,9 +141,9 @@ class Keys:
 
     async def _use(self, scope: Scope, last: datetime | None) -> None:
         now = datetime.now(UTC)
-        if last and now - last < timedelta(seconds=USED_SECONDS):
+        if not self._writes or (last and now - last < timedelta(seconds=USED_SECONDS)):
             return
-        # A standby cannot write it, and nobody should wait for it: the key opens all the same.
+        # Nobody should wait for it: the key opens all the same.
         with suppress(ApiError):
             async with self._database.write(scope) as connection:
                 await connection.execute("UPDATE api_keys SET last_used_at = $2 WHERE key_id = $1", scope.key_id, now)

@@ -8,7 +8,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from app.document import Document
+from app.errors import UnavailableError
 from app.index.model import Match, Query
+from app.queue.model import Depth
 from app.resilience.limits import of_tenant
 from app.runtime import open_service, open_worker
 from app.settings import Settings
@@ -67,6 +69,24 @@ async def test_a_login_that_reads_and_indexes_has_one_pool(world: World, monkeyp
         assert await worker.step() == 1
         assert (await service.database.health()).ok
     assert opened == ["docsearch_index"]
+
+
+async def test_metrics_are_shown_while_nobody_can_tell_how_much_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_service(world.settings, with_worker=True) as (service, _):
+
+        async def away() -> Depth:
+            raise UnavailableError("PostgreSQL does not answer")
+
+        await service.refresh_metrics()
+        assert "queue_depth 0.0" in service.metrics.text().decode()
+        monkeypatch.setattr(service.queue, "depth", away)
+        await service.refresh_metrics()
+        text = service.metrics.text().decode()
+    assert "queue_depth NaN" in text
+    assert "queue_oldest_seconds NaN" in text
+    assert "db_pool_connections" in text
 
 
 async def test_that_a_breaker_is_open_is_seen_from_outside(world: World) -> None:

@@ -250,6 +250,16 @@ async def test_a_region_whose_database_is_a_replica_answers_reads_and_sends_writ
     await pair.caught_up()
     away = pair.settings(database_host=pair.replica.host, standby_of="https://write.example.com")
     async with open_service(away, with_worker=False) as (service, _):
+
+        async def backend() -> int:
+            async with service.database.find_key("") as connection:
+                return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+        before = await backend()
+        for _ in range(10):
+            service.keys.known.forget()
+            await service.keys.authenticate(key)
+        assert await backend() == before, "a look-up costs no connection"
         transport = httpx.ASGITransport(app=application(service), client=("192.0.2.7", 1234))
         headers = {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://dr.example.com", headers=headers) as http:
