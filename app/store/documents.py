@@ -50,6 +50,7 @@ class Operation:
         document: What it becomes, checked (`app.document.check`); for ``create`` and ``put``.
         patch: What changes, as a merge patch; for ``patch``.
         if_match: The version that it must have; 0 for any that is there; None for no condition.
+        again: Whether a ``put`` makes a version even of what is there already: it may be on its way no more.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Operation:
     document: Document | None = None
     patch: Any = None
     if_match: int | None = None
+    again: bool = False
 
 
 class Effect(StrEnum):
@@ -352,7 +354,7 @@ class _Plan:
             )
         if body is None:
             raise InvalidRequestError(f"{operation.kind} of {document_id} has no document")
-        return self._put(document_id, body, row)
+        return self._put(document_id, body, row, again=operation.again)
 
     def _match(self, document_id: UUID, row: _Row | None, wanted: int) -> None:
         if row is None or not row.alive:
@@ -375,12 +377,12 @@ class _Plan:
             return Stored(same, row.version, Effect.DUPLICATE)
         return self._put(uuid4(), operation.document, None)
 
-    def _put(self, document_id: UUID, body: Document, row: _Row | None) -> Stored:
+    def _put(self, document_id: UUID, body: Document, row: _Row | None, *, again: bool = False) -> Stored:
         digest = body.digest()
         alive = row is not None and row.alive
         # What never came into the index is not there yet, whatever the database says: it is tried again.
         same = row is not None and alive and row.digest == digest and not row.failed
-        if row and same and body.published_at in (None, row.published_at):
+        if row and same and not again and body.published_at in (None, row.published_at):
             return Stored(document_id, row.version, Effect.UNCHANGED)
         created = row.created_at if row and alive else self._now
         published = body.published_at or (row.published_at if row and alive else self._now)

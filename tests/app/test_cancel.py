@@ -1,6 +1,7 @@
 """A task that has not begun is taken back: the database and the index are what they would be without it."""
 
 import asyncio
+from itertools import permutations
 from uuid import uuid4
 
 import pytest
@@ -91,20 +92,61 @@ async def test_what_was_written_since_stands(world: World) -> None:
     assert await titles(world, scope) == ["Black tea"]
 
 
-async def test_two_changes_that_are_taken_back_one_after_the_other_leave_what_was_before_both(world: World) -> None:
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_changes_that_are_taken_back_in_any_order_leave_what_was_before_all(
+    order: tuple[int, ...], world: World
+) -> None:
     scope = await world.tenant("a")
     stored = await world.put(scope, GREEN)
     await world.index_all()
     changes = [
         await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=one))
-        for one in (BLACK, WHITE)
+        for one in (BLACK, WHITE, Document(title="Yellow tea"))
     ]
-    added, (new,) = await write(world, scope, Operation(kind="create", document=Document(title="Mate")))
-    again, _ = await write(
-        world, scope, Operation(kind="put", document_id=new.document_id, document=Document(title="Rooibos"))
-    )
-    for task in (*(one for one, _ in changes), added, again):
-        assert (await taken_back(world, scope, task)).state is State.CANCELED
+    first, (new,) = await write(world, scope, Operation(kind="create", document=Document(title="Mate")))
+    later = [
+        await write(world, scope, Operation(kind="put", document_id=new.document_id, document=Document(title=title)))
+        for title in ("Rooibos", "Cocoa")
+    ]
+    added = [first, *(task for task, _ in later)]
+    for number in order:
+        for task in (changes[number][0], added[number]):
+            assert (await taken_back(world, scope, task)).state is State.CANCELED
+    await world.index_all()
+    assert await titles(world, scope) == ["Green tea"]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(2))])
+async def test_what_was_changed_and_changed_back_is_in_the_index_when_both_are_taken_back(
+    order: tuple[int, ...], world: World
+) -> None:
+    scope = await world.tenant("a")
+    stored = await world.put(scope, GREEN)
+    await world.index_all()
+    changes = [
+        await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=one))
+        for one in (BLACK, GREEN)
+    ]
+    for number in order:
+        await taken_back(world, scope, changes[number][0])
+    await world.index_all()
+    assert await titles(world, scope) == ["Green tea"]
+    assert [row["status"] for row in await world.admin("SELECT status FROM documents")] == ["INDEXED"]
+
+
+async def test_what_is_there_again_is_taken_back_even_if_a_later_change_came_and_went(world: World) -> None:
+    scope = await world.tenant("a")
+    stored = await world.put(scope, GREEN)
+    await world.index_all()
+
+    async def change(document: Document) -> Task:
+        task, _ = await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=document))
+        return task
+
+    black = await change(BLACK)
+    await taken_back(world, scope, await change(WHITE))
+    await taken_back(world, scope, await change(Document(title="Yellow tea")))
+    assert (await taken_back(world, scope, black)).state is State.CANCELED
     await world.index_all()
     assert await titles(world, scope) == ["Green tea"]
 

@@ -185,12 +185,28 @@ async def test_what_waits_for_an_index_that_still_has_the_users_version_is_waite
         await world.put(scope, of("bob", "His, mended"), first.document_id)
     else:
         async with world.app.write(scope) as connection:
-            for task_id in reversed(asked):
-                await cancel(connection, scope, Origin(), task_id, max_bytes=10_000)
+            await cancel(connection, scope, Origin(), asked[1], max_bytes=10_000)
     assert await its.step() == 1
     assert await world.index.versions(scope.tenant_id) == {first.document_id: 1}
     await world.index_all()
     assert await its.step() == 0
+    assert 1 not in (await world.index.versions(scope.tenant_id)).values()
+
+
+async def test_what_was_the_users_before_changes_that_are_taken_back_is_there_no_more(world: World) -> None:
+    scope = await world.tenant("a")
+    first = await world.put(scope, of("ada", "Hers"))
+    await world.index_all()
+    asked = [await put_as_task(world, scope, of("bob", f"His {number}"), first.document_id) for number in range(2)]
+    await erase(world, scope, "ada")
+    its = house(world)
+    await its.step()
+    async with world.app.write(scope) as connection:
+        for task_id in reversed(asked):
+            await cancel(connection, scope, Origin(), task_id, max_bytes=10_000)
+    await finish(world)
+    assert await found(world, scope) == set()
+    assert [row["status"] for row in await world.admin("SELECT status FROM documents")] == ["DELETED"]
     assert 1 not in (await world.index.versions(scope.tenant_id)).values()
 
 
