@@ -229,6 +229,10 @@ async def apply(
     return outcome
 
 
+class TogetherError(Exception):
+    """Requests that each can be carried out cannot be in one transaction: two of them are about the same document."""
+
+
 async def apply_all(connection: Connection, requests: Sequence[Request], *, max_bytes: int = 2**20) -> list[Outcome]:
     """Carries out requests of one tenant in their order, each with a task and a row of the audit trail of its own.
 
@@ -239,6 +243,7 @@ async def apply_all(connection: Connection, requests: Sequence[Request], *, max_
 
     Raises:
         ForbiddenError: A scope may not write.
+        TogetherError: One that has no id was given that of a document that a later one names.
     """
     tenant_id = requests[0].scope.tenant_id
     for request in requests:
@@ -253,6 +258,8 @@ async def apply_all(connection: Connection, requests: Sequence[Request], *, max_
     written: list[outbox.New] = []
     rows: list[audit.Entry] = []
     for request in requests:
+        if plan.has_touched(request.operations):
+            raise TogetherError
         results = [plan.decide(operation) for operation in request.operations]
         changed = [one for one in results if isinstance(one, Stored) and one.changed]
         if not changed:
@@ -319,6 +326,10 @@ class _Plan:
             for row in same:
                 self._by_digest[row["content_hash"]] = row["document_id"]
                 self._there.setdefault(row["document_id"], _row(row))
+
+    def has_touched(self, operations: Sequence[Operation]) -> bool:
+        """Whether a document that operations name is changed already."""
+        return any(operation.document_id in self._touched for operation in operations)
 
     def decide(self, operation: Operation) -> Stored | ApiError:
         """What an operation does, or why it cannot be done."""

@@ -73,6 +73,18 @@ async def test_the_same_document_written_twice_at_once_is_stored_once(world: Wor
     assert (task_id, second) == (None, Stored(first.document_id, 1, Effect.DUPLICATE))
 
 
+async def test_a_document_that_is_tried_again_and_replaced_at_once_gets_a_version_of_each(world: World) -> None:
+    scope, its = await world.tenant("a"), writer_of(world)
+    stored = await world.put(scope, Document(title="tea"))
+    async with world.queue.delivery() as delivery:
+        assert delivery
+        await delivery.dead(delivery.batch.claims, "no answer")
+    both = await asyncio.gather(its.write(put(scope, "tea")), its.write(put(scope, "coffee", stored.document_id)))
+    assert [results for _, results in both] == [
+        [Stored(stored.document_id, version, Effect.UPDATED)] for version in (2, 3)
+    ]
+
+
 async def test_a_write_that_cannot_be_done_fails_alone(world: World) -> None:
     scope, its = await world.tenant("a"), writer_of(world)
     # Nothing that is checked before lets this through: PostgreSQL itself refuses U+0000, and the whole transaction.
