@@ -76,6 +76,7 @@ class Metrics:
             registry=self.registry,
         )
         self._labels: dict[UUID, str] = {}
+        self._waiting: tuple[Gauge, Gauge] | None = None
         self.engines = Histogram(
             "engine_query_seconds",
             "Time of an engine to answer, s",
@@ -87,8 +88,6 @@ class Metrics:
         self.cache_hits = counter("cache_hit", "Answers from a cache", "type")
         self.cache_misses = counter("cache_miss", "Answers that no cache had")
         self.written = counter("documents_written", "Documents written", "effect")
-        self.queue_ready = gauge("queue_depth", "Documents that wait for the index")
-        self.queue_age = gauge("queue_oldest_seconds", "Age of the document that waits longest, s")
         self.pool = gauge("db_pool_connections", "Connections to PostgreSQL", "state")
         self.replica_lag = gauge("db_replica_lag_seconds", "How far a replica may be behind its primary, s", "replica")
         self._breakers = gauge(
@@ -101,6 +100,21 @@ class Metrics:
         text = "When the certificate that clients are shown ends, s since 1970"
         name = "tls_certificate_expiration_timestamp_seconds"
         Gauge(name, text, registry=self.registry).set_function(expires_at)
+
+    def waiting(self, documents: float, oldest_seconds: float) -> None:
+        """Says what waits for the index. Who has no queue never does, and shows no metrics of one rather than 0.
+
+        Args:
+            documents: How many; not a number while nobody knows.
+            oldest_seconds: Age of the one that waits longest, s, likewise.
+        """
+        if self._waiting is None:
+            self._waiting = (
+                Gauge("queue_depth", "Documents that wait for the index", registry=self.registry),
+                Gauge("queue_oldest_seconds", "Age of the document that waits longest, s", registry=self.registry),
+            )
+        for one, value in zip(self._waiting, (documents, oldest_seconds), strict=True):
+            one.set(value)
 
     def breaker(self, dependency: str, state: State) -> None:
         """Takes note of the state that a breaker is in from now on."""

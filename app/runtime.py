@@ -113,8 +113,7 @@ class Service:
             with suppress(ApiError):
                 depth = await self.queue.depth()
                 ready, age = depth.ready, depth.oldest_seconds
-            self.metrics.queue_ready.set(ready)
-            self.metrics.queue_age.set(age)
+            self.metrics.waiting(ready, age)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from msgspec import Struct
@@ -28,7 +29,8 @@ class Detailed(Struct, frozen=True):
 
     Attributes:
         status: ``UP``; ``DEGRADED`` if something is down that requests can do without; ``DOWN``.
-        components: By dependency: ``database``, ``search``, ``cache``, ``message_queue``.
+        components: By dependency: ``database``, ``search``, ``cache``, ``message_queue``. The last one is RabbitMQ in a
+            process that indexes with it, and in all others the outbox in PostgreSQL, which is as well as that.
         release: What this process calls itself.
         uptime_seconds: How long it has been there, s.
     """
@@ -78,9 +80,11 @@ async def detailed(call: Call) -> Response:
         "database": service.database.health(),
         "search": engine.health(),
         "cache": service.cache.health(),
-        "message_queue": service.queue.health() if service.queue else service.database.health(),
+        **({"message_queue": service.queue.health()} if service.queue else {}),
     }
     found = dict(zip(asked, await asyncio.gather(*map(_probe, asked.values())), strict=True))
+    # Who has no queue writes to the outbox, and may not even get to the broker.
+    found.setdefault("message_queue", replace(found["database"], detail={"kind": "outbox"}))
     components = {
         name: {"status": "UP" if one.ok else "DOWN", "detail": dict(one.detail), "reason": one.reason}
         for name, one in found.items()

@@ -35,6 +35,7 @@ def used() -> Metrics:
     metrics.duration.labels("GET", "/v1/search").observe(0.01)
     metrics.pool.labels("idle").set(1)
     metrics.asked("opensearch", 0.01)
+    metrics.waiting(1, 0.5)
     for level in Level:
         metrics.searched(uuid4(), Answer(Result(1, True, [], []), level), 0.01)
     return metrics
@@ -69,6 +70,14 @@ def test_every_metric_of_ours_that_the_platform_names_is_there() -> None:
         for match in ours.finditer(expression)
     ]
     assert {*rules} <= names
+
+
+def test_who_has_no_queue_shows_none_instead_of_an_empty_one() -> None:
+    metrics = Metrics()
+    assert "queue_" not in metrics.text().decode()
+    metrics.waiting(3, 1.5)
+    metrics.waiting(2, 0.5)
+    assert {"queue_depth 2.0", "queue_oldest_seconds 0.5"} <= {*metrics.text().decode().splitlines()}
 
 
 def test_a_breaker_is_in_one_state_at_a_time() -> None:

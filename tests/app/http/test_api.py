@@ -374,6 +374,20 @@ async def test_a_failover_of_the_database_takes_no_process_out_until_what_is_kno
     assert (await api.http.get("/health/startup")).status_code == 503
 
 
+async def test_who_has_no_queue_says_that_it_writes_to_the_outbox_and_shows_no_depth(api: Api) -> None:
+    api.service.queue = None
+    found = (await api.http.get("/health")).json()["components"]
+    assert found["message_queue"] == {"status": "UP", "detail": {"kind": "outbox"}, "reason": ""}
+    assert "queue_" not in (await api.http.get("/metrics")).text
+
+    async def down() -> Health:
+        return Health(False, reason="no answer")
+
+    api.service.database.health = down  # type: ignore[method-assign]
+    found = (await api.http.get("/health")).json()["components"]
+    assert (found["message_queue"]["status"], found["message_queue"]["reason"]) == ("DOWN", "no answer")
+
+
 async def test_metrics_have_the_names_that_are_asked_for(api: Api, caller: Caller) -> None:
     await caller.add(title="x")
     await caller.found()
