@@ -158,6 +158,12 @@ class MethodNotAllowedError(ApiError):
         super().__init__(what, why=why or f"it has {self.allowed}", remedy=remedy)
 
 
+class RequestTimeoutError(ApiError):
+    """The request itself did not come in time."""
+
+    status, code, title = 408, "request-timeout", "The request took too long to come"
+
+
 class ConflictError(ApiError):
     """The request does not fit what there is."""
 

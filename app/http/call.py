@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +17,17 @@ from starlette.responses import Response
 from app.access.tokens import signed_here
 from app.document import pointer
 from app.errors import (
+    ForbiddenError,
     InvalidRequestError,
     NotFoundError,
+    RequestTimeoutError,
     StandbyError,
     TooLargeError,
     UnauthenticatedError,
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from app.resilience import deadline
 from app.resilience.limits import Limit, of_key, of_tenant, of_user
 from app.runtime import Service
 from app.store import audit
@@ -34,6 +38,9 @@ from app.tenancy import Right, Scope
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+READING: Final = 0.9
+"""Share of the time that a request has in which its body has to come: the rest is for saying that it did not."""
 
 STANDBY_SECONDS: Final = 30.0
 """After so long a write is tried again while the primary region is away, s: how long its name leads elsewhere."""
@@ -155,6 +162,7 @@ class Call:
 
         Raises:
             TooLargeError: It is larger.
+            RequestTimeoutError: It does not come.
             UnsupportedMediaTypeError: It is of another type, or compressed.
         """
         headers = self.request.headers
@@ -168,10 +176,20 @@ class Call:
         if length.isdecimal() and int(length) > limit:
             raise too_large
         read = bytearray()
-        async for chunk in self.request.stream():
-            read += chunk
-            if len(read) > limit:
-                raise too_large
+        seconds = deadline.left(self.service.settings.deadline_seconds) * READING
+        try:
+            async with asyncio.timeout(seconds):
+                async for chunk in self.request.stream():
+                    read += chunk
+                    if len(read) > limit:
+                        raise too_large
+        except TimeoutError as error:
+            # Who sends slowly is not told that we are slow: that would be an alarm for nothing.
+            raise RequestTimeoutError(
+                f"the body was not there within {seconds:.1f} s",
+                why=f"{len(read):,} bytes were",
+                remedy="Send it in parts",
+            ) from error
         return bytes(read)
 
     async def json(self, kind: Any, limit: int = 64 * 2**10) -> Any:
@@ -269,10 +287,10 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
             scope = await service.tokens.authenticate(credential)
         else:
             scope = await service.users.authenticate(credential)
-    except UnauthenticatedError:
+        standing = await service.admission.admit(scope.tenant_id)
+    except (UnauthenticatedError, ForbiddenError):
         await service.limits.take(Limit(f"limit:{{failures}}:{address}", service.settings.failures_per_minute))
         raise
-    standing = await service.admission.admit(scope.tenant_id)
     settings = service.settings
     limits = [of_tenant(scope.tenant_id, standing.per_minute or settings.tenant_per_minute)]
     if scope.key_id is not None:

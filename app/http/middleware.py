@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import msgspec
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import (
@@ -114,6 +115,8 @@ class _Exchange:
             await self._problem(error)
         except ApiError as error:
             await self._problem(error)
+        except ClientDisconnect:
+            log.info("client_gone")  # there is nobody to answer: it counts as 499
         except Exception:  # whatever it is, the caller gets an answer and not our reasons
             log.exception("unexpected")
             await self._problem(ApiError("something unexpected went wrong", remedy="Tell us the correlation id"))

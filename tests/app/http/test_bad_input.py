@@ -1,5 +1,6 @@
 """Whatever is sent, the answer is a precise 4xx: never a 5xx, never somebody else's document."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from app.http.app import OPERATIONS
+from app.http.app import OPERATIONS, application
 from app.settings import Settings
 from app.store.embedded import Embedded
 from tests.app.http.conftest import Caller, api_of, problem
@@ -202,6 +203,42 @@ async def test_a_body_of_another_kind_is_refused(path: str, header: dict[str, st
 )
 async def test_what_is_not_there_is_not_found(path: str, caller: Caller) -> None:
     problem(await caller("GET", path), 404, "not-found")
+
+
+async def test_a_body_that_does_not_come_is_its_senders_fault(settings: Settings) -> None:
+    async def stops() -> AsyncIterator[bytes]:
+        yield b'{"q": '
+        await asyncio.Event().wait()
+
+    async with api_of(settings, deadline_seconds=0.5) as api:
+        caller = await api.tenant("a")
+        found = problem(await caller("POST", "/v1/search", content=stops()), 408, "request-timeout")
+        assert "6 bytes were" in found["detail"]
+
+
+async def test_a_caller_that_goes_away_is_no_error_of_ours(settings: Settings) -> None:
+    async with api_of(settings) as api:
+        caller = await api.tenant("a")
+        sent: list[object] = []
+
+        async def gone() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        async def send(message: object) -> None:
+            sent.append(message)
+
+        credentials = (b"authorization", f"Bearer {caller.credential}".encode())
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/search", "raw_path": b"/v1/search", "query_string": b"",
+            "headers": [credentials, (b"content-length", b"10")], "client": ("192.0.2.7", 1), "http_version": "1.1",
+            "scheme": "http", "server": ("api", 80), "root_path": "",
+        }  # fmt: skip
+        await application(api.service)(scope, gone, send)
+        assert not sent
+        counted = api.service.metrics.registry.get_sample_value
+        labels = {"method": "POST", "route": "/v1/search"}
+        assert counted("http_requests_total", {**labels, "status": "499"}) == 1
+        assert counted("http_requests_total", {**labels, "status": "500"}) is None
 
 
 async def test_a_method_that_is_not_there_is_said_so(caller: Caller) -> None:

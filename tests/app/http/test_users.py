@@ -73,6 +73,17 @@ async def test_the_tenant_has_to_be_here_and_to_be_served(api: Api, provider: Pr
     assert "suspended" in problem(suspended, 403, "forbidden")["detail"]
 
 
+async def test_who_shows_a_tenant_that_is_not_served_is_slowed_down_as_one_who_guesses(
+    settings: Settings, provider: Provider
+) -> None:
+    async with api_of(settings, **SETTINGS, failures_per_minute=60) as api:
+        api.service.users = provider.users(api.service.settings)
+        stranger = user(api, provider, uuid4(), "reader")
+        statuses = [(await stranger("GET", "/v1/me")).status_code for _ in range(20)]
+        assert statuses[0] == 403
+        assert statuses[-1] == 429
+
+
 async def test_a_user_has_a_limit_of_its_own_below_the_tenants(settings: Settings, provider: Provider) -> None:
     async with api_of(settings, **SETTINGS, key_per_minute=12) as api:
         api.service.users = provider.users(api.service.settings)
