@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     pool_wait_seconds: float = _option(5.0, "DATABASE_POOL_WAIT_SECONDS", "Wait for a free connection, s", gt=0)
     connect_seconds: float = _option(30.0, "DATABASE_CONNECT_SECONDS", "Time to open a connection, s", gt=0)
     idle_seconds: float = _option(600.0, "DATABASE_IDLE_SECONDS", "Idle connections are closed after, s", gt=0)
+    lifetime_seconds: float = _option(
+        1800.0, "DATABASE_LIFETIME_SECONDS", "A connection in use is closed at this age, s", gt=0
+    )
     statement_seconds: float = _option(10.0, "DATABASE_STATEMENT_SECONDS", "A statement is ended after, s", gt=0)
 
     # OpenSearch, Redis, RabbitMQ

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -36,6 +37,18 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+
+class _Aging(asyncpg.Connection):
+    """A connection of a pool, which knows when to go.
+
+    Attributes:
+        ends_at: It is closed after the first transaction that ends after this, s of the loop's clock.
+    """
+
+    __slots__ = ("ends_at",)
+    ends_at: float
+
+
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 _GONE: Final = (
@@ -59,6 +72,9 @@ REPLICA_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 5.0
 """PostgreSQL ends a statement that takes too long itself. If it has not even done that so much later, s, its host is
 gone, and nobody has closed the connection."""
+
+JITTER: Final = 0.1
+"""Connections that were opened together end within this share of their life, and not at once."""
 
 AWAY_SECONDS: Final = 10.0
 """For so long, s."""
@@ -279,6 +295,10 @@ class Database:
                     _end(connection)
                 raise
             await connection.execute("COMMIT")
+            if asyncio.get_running_loop().time() > connection.ends_at:
+                # The transaction is done, however this ends.
+                with suppress(*_GONE):
+                    await connection.close(timeout=SILENCE_SECONDS)
         except asyncpg.QueryCanceledError as error:
             limit = self._settings.statement_seconds
             raise DeadlineExceededError(f"PostgreSQL took longer than {limit:g} s", remedy="Ask for less") from error
@@ -363,13 +383,19 @@ async def _let_in(call: Callable[[], Awaitable[T]], user: str, login: DatabaseLo
 
 
 async def _pool(settings: Settings, host: str, user: str, login: DatabaseLogin, *, least: int) -> asyncpg.Pool:
+    async def begin(connection: _Aging) -> None:
+        lifetime = settings.lifetime_seconds * random.uniform(1 - JITTER, 1)  # noqa: S311 - spreads load
+        connection.ends_at = asyncio.get_running_loop().time() + lifetime
+        await _prepare(connection)
+
     pool: asyncpg.Pool = await asyncpg.create_pool(
         min_size=min(least, settings.pool_max),
         max_size=settings.pool_max,
         max_inactive_connection_lifetime=settings.idle_seconds,
         timeout=settings.connect_seconds,
         command_timeout=settings.statement_seconds + SILENCE_SECONDS,
-        init=_prepare,
+        connection_class=_Aging,
+        init=begin,
         # Transactions leave nothing behind (``SET LOCAL`` alone): a round trip that resets is saved.
         reset=_nothing_left,
         server_settings={

@@ -368,7 +368,10 @@ LOCAL_ONLY: Mapping[str, str] = {
     **dict.fromkeys(("OPENSEARCH_LACKING",), "the managed domain has its plugins"),
     **dict.fromkeys(
         (
-            *(f"DATABASE_{name}_SECONDS" for name in ("CONNECT", "IDLE", "POOL_WAIT", "REPLICA_LAG", "STATEMENT")),
+            *(
+                f"DATABASE_{name}_SECONDS"
+                for name in ("CONNECT", "IDLE", "LIFETIME", "POOL_WAIT", "REPLICA_LAG", "STATEMENT")
+            ),
             *(f"DOCSEARCH_{name}_SECONDS" for name in ("BREAKER_OPEN", "CACHE", "CURSOR", "DEADLINE", "NOTICE")),
             *(f"DOCSEARCH_{name}_PER_MINUTE" for name in ("FAILURES", "KEY", "TENANT")),
             *(f"DOCSEARCH_MAX_{name}" for name in ("BODY_BYTES", "BULK_LINES", "CLAUSES", "DEPTH")),

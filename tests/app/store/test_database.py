@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -165,3 +165,37 @@ async def test_whoever_has_no_time_left_does_not_wait_for_a_host_that_vanished(
 async def answers(its: Database, scope: Scope) -> bool:
     async with its.read(scope) as connection:
         return bool(await connection.fetchval("SELECT current_tenant()") == scope.tenant_id)
+
+
+async def server_of(database: Database) -> int:
+    """The process of PostgreSQL that a transaction is carried out by."""
+    async with database.find_key("x") as connection:
+        found: int = await connection.fetchval("SELECT pg_backend_pid()")
+        assert await connection.fetchval("SELECT pg_backend_pid()") == found
+    return found
+
+
+async def test_a_connection_that_is_old_ends_behind_its_transaction_however_busy_it_is(settings: Settings) -> None:
+    its = settings.model_copy(update={"pool_min": 1, "pool_max": 1})
+    for lifetime, servers in ((1e-6, 3), (1800.0, 1)):
+        opened = await Database.open(its.model_copy(update={"lifetime_seconds": lifetime}), "docsearch_document")
+        try:
+            assert len({await server_of(opened) for _ in range(3)}) == servers
+        finally:
+            await opened.close()
+
+
+async def test_connections_that_were_opened_together_do_not_end_together(settings: Settings) -> None:
+    its = settings.model_copy(update={"pool_min": 5, "pool_max": 5, "lifetime_seconds": 1800.0})
+    before = asyncio.get_running_loop().time()
+    opened = await Database.open(its, "docsearch_document")
+    try:
+        after = asyncio.get_running_loop().time()
+        async with AsyncExitStack() as stack:
+            held = [await stack.enter_async_context(opened.find_key("x")) for _ in range(5)]
+            ends = {connection.ends_at for connection in held}
+        assert len(ends) == 5
+        assert before + 1620 <= min(ends)
+        assert max(ends) <= after + 1800
+    finally:
+        await opened.close()
