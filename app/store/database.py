@@ -383,7 +383,7 @@ async def _let_in(call: Callable[[], Awaitable[T]], user: str, login: DatabaseLo
 
 
 async def _pool(settings: Settings, host: str, user: str, login: DatabaseLogin, *, least: int) -> asyncpg.Pool:
-    async def begin(connection: _Aging) -> None:
+    async def begin(connection: Any) -> None:
         lifetime = settings.lifetime_seconds * random.uniform(1 - JITTER, 1)  # noqa: S311 - spreads load
         connection.ends_at = asyncio.get_running_loop().time() + lifetime
         await _prepare(connection)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -192,7 +193,7 @@ async def test_connections_that_were_opened_together_do_not_end_together(setting
     try:
         after = asyncio.get_running_loop().time()
         async with AsyncExitStack() as stack:
-            held = [await stack.enter_async_context(opened.find_key("x")) for _ in range(5)]
+            held: list[Any] = [await stack.enter_async_context(opened.find_key("x")) for _ in range(5)]
             ends = {connection.ends_at for connection in held}
         assert len(ends) == 5
         assert before + 1620 <= min(ends)
