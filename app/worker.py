@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import structlog
 from app.errors import DeadlineExceededError, OverloadedError, UnavailableError
 from app.housekeeping import Housekeeping
 from app.index.model import Index, Outcome, Write, Written
-from app.queue.model import Claim, Delivery, Queue
+from app.queue.model import Claim, Delivery, Queue, parts
 from app.resilience.deadline import pause, surviving
 from app.search.model import Cache
 from app.store import documents, outbox, tasks
@@ -26,10 +26,6 @@ ACTOR: Final = "worker"
 
 LOOK_SECONDS: Final = 5.0
 """How long to wait for work before looking again, s."""
-
-PART_BYTES: Final = 4 * 2**20
-"""Documents that are read and written at once, bytes: with its actions a bulk request of OpenSearch
-(`app.index.opensearch.MAX_BULK_BYTES`), and for PostgreSQL's full text a part of what a statement has time for."""
 
 PAUSE_SECONDS: Final = 1.0
 """How long to wait after a dependency failed, s."""
@@ -112,7 +108,7 @@ class Worker:
                     await tasks.start(connection, batch.tenant_id, batch.claims)
                     # What comes a second time finds its rows gone, and is not indexed again.
                     waiting = await outbox.waiting(connection, batch.tenant_id, batch.claims)
-                for part in _parts(waiting):
+                for part in parts(waiting):
                     await self._index(delivery, part)
         await self._cache.advance(batch.tenant_id)
         return len(batch.claims)
@@ -170,20 +166,6 @@ class Worker:
                 entry=there.entry() if there else None,
             )
         return writes
-
-
-def _parts(waiting: Sequence[tuple[Claim, int]]) -> Iterator[list[Claim]]:
-    """Claims in parts of `PART_BYTES` at most; a document that is larger is a part by itself."""
-    part: list[Claim] = []
-    filled = 0
-    for claim, size in waiting:
-        if part and filled + size > PART_BYTES:
-            yield part
-            part, filled = [], 0
-        part.append(claim)
-        filled += size
-    if part:
-        yield part
 
 
 async def _write(index: Index, writes: Sequence[Write]) -> Sequence[Written]:

@@ -7,14 +7,18 @@ lost is sent again from the outbox, and versions make the rest harmless.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from app.index.model import Health
+
+PART_BYTES: Final = 4 * 2**20
+"""Documents that are read and written at once, bytes: with its actions a bulk request of OpenSearch
+(`app.index.opensearch.MAX_BULK_BYTES`), and for PostgreSQL's full text a part of what a statement has time for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,20 @@ class Batch:
 
     tenant_id: UUID
     claims: tuple[Claim, ...]
+
+
+def parts(waiting: Sequence[tuple[Claim, int]]) -> Iterator[list[Claim]]:
+    """Claims, given with the sizes of documents, in parts of `PART_BYTES`; what is larger is a part by itself."""
+    part: list[Claim] = []
+    filled = 0
+    for claim, size in waiting:
+        if part and filled + size > PART_BYTES:
+            yield part
+            part, filled = [], 0
+        part.append(claim)
+        filled += size
+    if part:
+        yield part
 
 
 @dataclass(frozen=True)

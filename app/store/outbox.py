@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.index.model import Health
-from app.queue.model import Batch, Claim, Depth
+from app.queue.model import Batch, Claim, Depth, parts
 from app.store import tasks
 from app.store.database import Connection, Database
 
@@ -209,28 +209,41 @@ async def depth(connection: Connection) -> Depth:
     return Depth(row["ready"], max(row["oldest"], 0.0), 0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Delivery:
     """A batch whose rows this transaction holds."""
 
     batch: Batch
     _connection: Connection
     _attempts: int
+    _answering: bool = False
 
     async def done(self, claims: Sequence[Claim], versions: dict[UUID, int]) -> None:
+        await self._begin()
         await settle(self._connection, claims, versions)
 
     async def again(self, claims: Sequence[Claim], reason: str, *, counted: bool = True) -> None:
+        await self._begin()
         await postpone(self._connection, claims, reason, attempts=self._attempts, counted=counted)
 
     async def dead(self, claims: Sequence[Claim], reason: str) -> None:
+        await self._begin()
         await bury(self._connection, claims, reason)
+
+    async def _begin(self) -> None:
+        """Locks all that answers are about before the first one: each would begin anew with its own lowest id."""
+        if self._answering:
+            return
+        self._answering = True
+        await tasks.lock(self._connection, self.batch.tenant_id, {claim.task_id for claim in self.batch.claims})
+        await _lock(self._connection, self.batch.tenant_id, {claim.document_id for claim in self.batch.claims})
 
 
 class OutboxQueue:
     """The outbox as a queue: nothing has to be published, the rows are the messages.
 
-    Tenants take turns, so that the one with the longest queue holds nobody up.
+    Tenants take turns, so that the one with the longest queue holds nobody up. A delivery is what is written into an
+    index at once (`app.queue.model.PART_BYTES`): what its answers lock is locked until it ends.
 
     Args:
         database: Pools of the worker's login.
@@ -263,8 +276,9 @@ class OutboxQueue:
                 return
             tenant_id = self._last = rows[0]["tenant_id"]
             await connection.execute("SELECT set_config('docsearch.tenant_id', $1, true)", str(tenant_id))
-            claims = tuple(Claim(**dict(row)) for row in rows)
-            yield _Delivery(Batch(tenant_id, claims), connection, self._attempts)
+            there = await waiting(connection, tenant_id, [Claim(**dict(row)) for row in rows])
+            part = next(parts(there))
+            yield _Delivery(Batch(tenant_id, tuple(part)), connection, self._attempts)
 
     async def _take(self, connection: Connection, *, after: UUID) -> list[Any]:
         return await connection.fetch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -139,18 +139,22 @@ async def start(connection: Connection, tenant_id: UUID, claims: Sequence[Claim]
     )
 
 
+async def lock(connection: Connection, tenant_id: UUID, ids: Collection[UUID]) -> None:
+    """Locks tasks in the order of their ids, so that two who count the same ones do not wait for each other."""
+    await connection.fetch(
+        "SELECT FROM tasks WHERE tenant_id = $1 AND task_id = ANY($2) ORDER BY task_id FOR NO KEY UPDATE",
+        tenant_id,
+        [*ids],
+    )
+
+
 async def count(connection: Connection, tenant_id: UUID, claims: Sequence[Claim], *, reason: str = "") -> None:
     """Counts documents of tasks as done or, with a reason, as failed. The last one ends its task."""
     documents: dict[UUID, list[UUID]] = {}
     for claim in claims:
         documents.setdefault(claim.task_id, []).append(claim.document_id)
-    # In order, so that two who count the same tasks do not wait for each other.
     ids = sorted(documents)
-    await connection.fetch(
-        "SELECT FROM tasks WHERE tenant_id = $1 AND task_id = ANY($2) ORDER BY task_id FOR NO KEY UPDATE",
-        tenant_id,
-        ids,
-    )
+    await lock(connection, tenant_id, ids)
     errors = {
         str(task_id): [{"document_id": str(one), "reason": reason} for one in documents[task_id][:MAX_ERRORS]]
         for task_id in ids

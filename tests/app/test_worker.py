@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.queue.model import Claim
+from app.queue.model import PART_BYTES, Claim, parts
 from app.search.model import NoCache
-from app.worker import PART_BYTES, Worker, _parts
+from app.worker import Worker
 
 
 class Idle:
@@ -50,8 +50,8 @@ async def test_a_worker_that_waits_for_work_stops_at_once() -> None:
 @given(st.lists(st.integers(0, PART_BYTES + 1) | st.integers(0, 2**20)))
 def test_parts_hold_everything_in_its_order_and_are_as_large_as_they_may_be(sizes: list[int]) -> None:
     size_of = dict(enumerate(sizes))
-    parts = [[cast("int", one) for one in part] for part in _parts(cast("list[tuple[Claim, int]]", size_of.items()))]
-    assert [one for part in parts for one in part] == [*size_of]
-    assert all(len(part) == 1 or sum(size_of[one] for one in part) <= PART_BYTES for part in parts)
-    for part, following in pairwise(parts):
+    found = [[cast("int", one) for one in part] for part in parts(cast("list[tuple[Claim, int]]", size_of.items()))]
+    assert [one for part in found for one in part] == [*size_of]
+    assert all(len(part) == 1 or sum(size_of[one] for one in part) <= PART_BYTES for part in found)
+    for part, following in pairwise(found):
         assert sum(size_of[one] for one in part) + size_of[following[0]] > PART_BYTES

@@ -10,14 +10,14 @@ import pytest
 from app.document import MAX_INDEXED, Document, check
 from app.errors import ApiError, ConflictError, NotFoundError, PreconditionFailedError, UnavailableError
 from app.index.model import Everything, Match, Query, Scalar
-from app.queue.model import Claim
+from app.queue.model import PART_BYTES, Claim
 from app.search.model import NoCache
 from app.store import documents, outbox, tasks
 from app.store.audit import Origin
 from app.store.documents import Effect, Operation, Stored
 from app.store.outbox import FIRST_DELAY, OUTAGE_DELAY
 from app.store.tasks import State
-from app.worker import PART_BYTES, Worker
+from app.worker import Worker
 from tests.app.world import World
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
@@ -266,13 +266,57 @@ async def test_large_documents_are_read_and_written_a_few_at_a_time(
         return await write(batch)
 
     monkeypatch.setattr(world.index, "write", noted)
-    assert await world.index_all() == 9, "in one delivery"
+    assert await world.index_all() == 9
     assert len(await found(world, scope, "word")) == 9
     assert len(written) == 3
     assert max(written) <= PART_BYTES
     async with world.app.read(scope) as connection:
         (task,) = await tasks.page(connection, scope.tenant_id, state=State.SUCCEEDED, size=10)
     assert task.done == 9
+
+
+async def test_whoever_writes_documents_waits_for_no_other_part_of_them_to_be_indexed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.queue.model.PART_BYTES", 1)
+    scope = await world.tenant("a")
+    ids = sorted((uuid4(), uuid4()))
+    await world.write(scope, *(Operation(kind="put", document_id=one, document=GREEN) for one in reversed(ids)))
+    indexed, write = list[int](), world.index.write
+
+    async def replaced_meanwhile(batch: Any) -> Any:
+        indexed.append(len(batch))
+        if len(indexed) == 2:
+            await world.write(scope, *(Operation(kind="put", document_id=one, document=BLACK) for one in ids))
+        return await write(batch)
+
+    monkeypatch.setattr(world.index, "write", replaced_meanwhile)
+    await world.index_all()
+    assert {*indexed} == {1}
+    assert sorted(await found(world, scope, "oxidise")) == ids
+    assert {row["status"] for row in await world.admin("SELECT status FROM documents")} == {"INDEXED"}
+
+
+async def test_answers_for_documents_in_no_order_block_no_writer_of_these(world: World) -> None:
+    scope = await world.tenant("a")
+    low, high = sorted((uuid4(), uuid4()))
+    both = [Operation(kind="put", document_id=one, document=GREEN) for one in (low, high)]
+    await world.write(scope, *both)
+    async with world.queue.delivery() as delivery:
+        assert delivery
+        first, last = sorted(delivery.batch.claims, key=lambda claim: claim.document_id)
+        await delivery.done([last], {high: 1})
+        changed = [Operation(kind="put", document_id=one, document=BLACK) for one in (low, high)]
+        writing = asyncio.create_task(world.write(scope, *changed))
+        while not await world.admin(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            assert not writing.done()
+            await asyncio.sleep(0.01)
+        await delivery.dead([first], "no")
+    assert [one.version for one in await writing if isinstance(one, Stored)] == [2, 2]
+    assert await world.index_all() == 2
+    assert sorted(await found(world, scope, "oxidise")) == [low, high]
 
 
 async def test_tenants_take_turns(world: World) -> None:
