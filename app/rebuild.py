@@ -8,14 +8,18 @@ from typing import Final
 from uuid import UUID
 
 from app.comparison import WAIT_SECONDS, Comparison, Difference, compare, settle
-from app.errors import ApiError, OverloadedError, UnavailableError
+from app.errors import ApiError, DeadlineExceededError, OverloadedError, UnavailableError
 from app.index.model import Comparable, Outcome, Write, Written
+from app.queue.model import PART_BYTES
 from app.store import documents
 from app.store.database import Database
 from app.tenancy import internal
 
 BATCH: Final = 500
-"""Documents that are written at once."""
+"""Documents that are read and written at once; of large ones, so many as the worker takes at once (`PART_BYTES`)."""
+
+DIFFERENT: Final = 20
+"""Documents that are put right at once: each may be as large as one can be, and they are few."""
 
 ATTEMPTS: Final = 6
 """How often a batch is tried before the command gives up: with pauses of 0.5 s, 1 s, ... 16 s, about half a minute."""
@@ -47,7 +51,7 @@ async def fill(
     total = 0
     while True:
         async with work.read(internal(tenant_id, ACTOR)) as connection:
-            found = await documents.page(connection, tenant_id, after, BATCH)
+            found = await documents.page(connection, tenant_id, after, BATCH, max_bytes=PART_BYTES)
         if not found:
             return total
         await _written(write, [_write_of(tenant_id, one) for one in found])
@@ -60,8 +64,8 @@ async def fill(
 async def repair(work: Database, tenant_id: UUID, index: Comparable, difference: Difference, *, wait: float) -> None:
     """Makes documents that differ what the database has."""
     ids = [*difference.found]
-    for at in range(0, len(ids), BATCH):
-        some = ids[at : at + BATCH]
+    for at in range(0, len(ids), DIFFERENT):
+        some = ids[at : at + DIFFERENT]
         # Looked at again: what was written meanwhile is right, and newer than what was seen. An index is never ahead of
         # the database, unless the database was restored: then its versions are of a time that has not been.
         indexed = await index.versions_of(tenant_id, some)
@@ -105,7 +109,7 @@ async def _written(write: WriteBatch, batch: Sequence[Write]) -> None:
         reason: ApiError
         try:
             failed = [one for one in await write(batch) if one.outcome is Outcome.FAILED]
-        except (UnavailableError, OverloadedError) as error:
+        except (UnavailableError, OverloadedError, DeadlineExceededError) as error:
             reason = error
         else:
             if not failed:

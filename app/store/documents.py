@@ -503,17 +503,34 @@ async def versions(connection: Connection, tenant_id: UUID, document_id: UUID) -
     return [Version(row["version"], row["replaced_at"], row["body"]) for row in rows]
 
 
-async def page(connection: Connection, tenant_id: UUID, after: UUID | None, size: int) -> list[Found]:
-    """The documents behind one in the order of their ids, deleted ones as well, to go through all of a tenant's."""
+async def page(
+    connection: Connection, tenant_id: UUID, after: UUID | None, size: int, *, max_bytes: int
+) -> list[Found]:
+    """The documents behind one in the order of their ids, deleted ones as well, to go through all of a tenant's.
+
+    Args:
+        connection: A transaction that sees the tenant.
+        tenant_id: Whose documents.
+        after: The last one of the page before; None begins at the beginning.
+        size: So many at most.
+        max_bytes: So much at most, bytes; a document that is larger comes alone.
+    """
     rows = await connection.fetch(
         f"""
-        SELECT {_COLUMNS} FROM documents
-        WHERE tenant_id = $1 AND ($2::uuid IS NULL OR document_id > $2)
-        ORDER BY document_id LIMIT $3
+        SELECT {_COLUMNS} FROM (
+            SELECT *, sum(size_bytes) OVER (ORDER BY document_id) AS filled FROM (
+                SELECT {_COLUMNS}, size_bytes FROM documents
+                WHERE tenant_id = $1 AND ($2::uuid IS NULL OR document_id > $2)
+                ORDER BY document_id LIMIT $3
+            ) AS behind
+        ) AS summed
+        WHERE filled <= $4 OR filled = size_bytes
+        ORDER BY document_id
         """,
         tenant_id,
         after,
         size,
+        max_bytes,
     )
     return [_found(row) for row in rows]
 

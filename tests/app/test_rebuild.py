@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,9 +16,11 @@ import pytest
 
 from app import upkeep
 from app.document import Document
-from app.errors import UnavailableError
-from app.index.model import Query, Write
+from app.errors import DeadlineExceededError, UnavailableError
+from app.index.model import Outcome, Query, Write, Written
 from app.index.placement import SCHEMA, Tier
+from app.queue.model import PART_BYTES
+from app.rebuild import fill
 from app.store import documents
 from app.store.documents import Operation, Stored
 from app.tenancy import Scope
@@ -184,6 +186,43 @@ async def test_while_writes_go_on_both_are_equal_in_the_end(domain: Domain) -> N
     await work
     code, out, _ = await run(domain, "verify-index", "--json")
     assert (code, [one["equal"] for one in json.loads(out)]) == (0, [True, True])
+
+
+async def test_large_documents_are_read_and_written_a_few_at_a_time_and_each_once(world: World) -> None:
+    scope = await world.tenant("a")
+    sizes = [*([1] * 8), 2 * PART_BYTES, *([PART_BYTES // 3] * 7), 0]
+    made = [Document(title="Tea", content=f"{at:07} " * (size // 8)) for at, size in enumerate(sizes)]
+    stored = await world.write(scope, *(Operation(kind="put", document_id=uuid4(), document=one) for one in made))
+    (gone, *_), batches = [one.document_id for one in stored if isinstance(one, Stored)], list[list[Write]]()
+    await world.write(scope, Operation(kind="delete", document_id=gone))
+
+    async def write(batch: Sequence[Write]) -> Sequence[Written]:
+        batches.append([*batch])
+        return [Written(one, Outcome.APPLIED) for one in batch]
+
+    assert await fill(world.work, scope.tenant_id, write) == len(sizes)
+    assert {one.document_id for batch in batches for one in batch} == {
+        one.document_id for one in stored if isinstance(one, Stored)
+    }
+    assert sum(map(len, batches)) == len(sizes)
+    for batch in batches:
+        size = sum(len(one.entry.content) for one in batch if one.entry)
+        assert len(batch) == 1 or size <= PART_BYTES
+
+
+async def test_a_batch_that_takes_too_long_is_tried_again(world: World) -> None:
+    scope = await world.tenant("a")
+    await world.put(scope, Document(title="Tea"))
+    tried = list[Sequence[Write]]()
+
+    async def write(batch: Sequence[Write]) -> Sequence[Written]:
+        tried.append(batch)
+        if len(tried) == 1:
+            raise DeadlineExceededError("PostgreSQL took longer than 10 s")
+        return [Written(one, Outcome.APPLIED) for one in batch]
+
+    assert await fill(world.work, scope.tenant_id, write) == 1
+    assert len(tried) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
