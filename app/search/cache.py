@@ -129,7 +129,10 @@ class LayeredCache:
             return seen
         if tenant_id in self._untold:
             # While Redis does not answer, the generation of the last write stays: nothing was written since.
-            self._generations[tenant_id] = await self._tell(tenant_id) or seen, self._clock()
+            told = await self._tell(tenant_id)
+            # Somebody may have written meanwhile: then that generation is the newer one.
+            last, _ = self._generations.get(tenant_id, (seen, 0.0))
+            self._generations[tenant_id] = max(told or 0, last), self._clock()
             return self._generations[tenant_id][0]
         client = self._client
         found = await self._ask(lambda: client.get(_generation_key(tenant_id)))
