@@ -43,7 +43,7 @@ from components.rds_plan import (
     plan_instances,
     plan_parameters,
 )
-from components.secrets import LENGTH, RECOVERY_WINDOW_DAYS
+from components.secrets import kept_value, random_value
 
 #: What RDS reports that no metric shows.
 EVENTS = ("failover", "failure", "low storage", "read replica", "recovery")
@@ -205,7 +205,10 @@ class Rds(pulumi.ComponentResource):
         self._monitor, self._monitor_rights = self._monitoring_role()
 
         head_plan, *replica_plans = args.plan()
-        password = self._password() if args.role == "primary" or args.promoted else None
+        password = None
+        if args.role == "primary" or args.promoted:
+            # Of letters and digits: RDS does not take every sign (API, MasterUserPassword).
+            password = random_value(self, f"{name}-master", args.password_generation)
         head = self._head(head_plan, password)
         replicas = [self._replica(plan, head) for plan in replica_plans]
         if args.source_arn is not None:
@@ -277,35 +280,18 @@ class Rds(pulumi.ComponentResource):
         )
         return role, rights
 
-    def _password(self) -> pulumi.Output[str]:
-        """The master user's password, of letters and digits: RDS does not take every sign (API, MasterUserPassword)."""
-        return random.RandomPassword(
-            f"{self._prefix}-master",
-            length=LENGTH,
-            special=False,
-            keepers={"generation": str(self._args.password_generation)},
-            # Not protected: a new generation replaces it.
-            opts=self._child(),
-        ).result
-
     def _master_secret(self, password: pulumi.Output[str], head: aws.rds.Instance) -> pulumi.Output[str]:
         """Where the password is, in the form in which RDS itself would write it."""
-        args, name = self._args, f"{self._prefix}-master"
-        secret = aws.secretsmanager.Secret(
-            name,
-            description="Master user of the database",
-            kms_key_id=args.keys["secrets"].arn,
-            recovery_window_in_days=RECOVERY_WINDOW_DAYS if args.locked else 0,
-            opts=self._child(protect=args.locked),
-        )
-        version = aws.secretsmanager.SecretVersion(
-            name,
-            secret_id=secret.id,
-            secret_string=password.apply(lambda value: json.dumps({"username": MASTER_USER, "password": value})),
+        return kept_value(
+            self,
+            f"{self._prefix}-master",
+            password.apply(lambda value: json.dumps({"username": MASTER_USER, "password": value})),
+            purpose="Master user of the database",
+            key=self._args.keys["secrets"],
+            locked=self._args.locked,
             # After RDS has taken it: until then the one that is there opens.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[head]),
+            after=[head],
         )
-        return version.secret_id
 
     def _head(self, plan: InstancePlan, password: pulumi.Output[str] | None) -> aws.rds.Instance:
         """The instance that leads the region: the only one whose inputs differ by role."""

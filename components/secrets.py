@@ -123,32 +123,71 @@ class Secrets(pulumi.ComponentResource):
     def _value(self, prefix: str, spec: SecretSpec, args: SecretsArgs) -> pulumi.Output[str]:
         if args.shared is not None:
             return pulumi.Output.from_input(args.shared).apply(lambda shared: _shared_value(shared, spec.name))
-        return random.RandomPassword(
-            f"{prefix}-{spec.name}",
-            length=LENGTH,
-            special=False,
-            keepers={"generation": str(spec.generation)},
-            # Not protected: a new generation replaces it. The value lives on in the secret, which is.
-            opts=pulumi.ResourceOptions(parent=self),
-        ).result
+        return random_value(self, f"{prefix}-{spec.name}", spec.generation)
 
     def _secret(
         self, prefix: str, spec: SecretSpec, value: pulumi.Output[str], args: SecretsArgs
     ) -> pulumi.Output[str]:
-        secret = aws.secretsmanager.Secret(
-            f"{prefix}-{spec.name}",
-            description=spec.purpose,
-            kms_key_id=args.key.arn,
-            recovery_window_in_days=RECOVERY_WINDOW_DAYS if args.locked else 0,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.locked),
-        )
-        version = aws.secretsmanager.SecretVersion(
-            f"{prefix}-{spec.name}",
-            secret_id=secret.id,
-            secret_string=value,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return version.secret_id
+        name = f"{prefix}-{spec.name}"
+        return kept_value(self, name, value, purpose=spec.purpose, key=args.key, locked=args.locked)
+
+
+def random_value(parent: pulumi.Resource, name: str, generation: int) -> pulumi.Output[str]:
+    """A value of letters and digits that nobody has seen: a secret in the state.
+
+    Args:
+        parent: Whose it is.
+        name: Logical name.
+        generation: Raised for another value.
+    """
+    return random.RandomPassword(
+        name,
+        length=LENGTH,
+        special=False,
+        keepers={"generation": str(generation)},
+        # Not protected: a new generation replaces it. The value lives on in the secret, which is.
+        opts=pulumi.ResourceOptions(parent=parent),
+    ).result
+
+
+def kept_value(
+    parent: pulumi.Resource,
+    name: str,
+    value: pulumi.Output[str],
+    *,
+    purpose: str,
+    key: CustomerKey,
+    locked: bool,
+    after: Sequence[pulumi.Resource] = (),
+) -> pulumi.Output[str]:
+    """A value in Secrets Manager.
+
+    Args:
+        parent: Whose it is.
+        name: Logical name of the secret and of its version.
+        value: The value.
+        purpose: What it is for.
+        key: What it is encrypted with.
+        locked: Pulumi's ``protect``, and the window in which a deleted secret can be restored.
+        after: What has to have the value before it is here.
+
+    Returns:
+        The ARN, available once the secret has the value.
+    """
+    secret = aws.secretsmanager.Secret(
+        name,
+        description=purpose,
+        kms_key_id=key.arn,
+        recovery_window_in_days=RECOVERY_WINDOW_DAYS if locked else 0,
+        opts=pulumi.ResourceOptions(parent=parent, protect=locked),
+    )
+    version = aws.secretsmanager.SecretVersion(
+        name,
+        secret_id=secret.id,
+        secret_string=value,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[*after]),
+    )
+    return version.secret_id
 
 
 def _shared_value(shared: Mapping[str, str], name: str) -> str:
