@@ -38,6 +38,19 @@ async def write(world: World, scope: Scope, *operations: Operation) -> tuple[Tas
         return await tasks.get(connection, scope.tenant_id, task_id), stored
 
 
+async def changed(world: World, scope: Scope, before: Stored, document: Document) -> Task:
+    task, _ = await write(world, scope, Operation(kind="put", document_id=before.document_id, document=document))
+    return task
+
+
+async def green(world: World) -> tuple[Scope, Stored]:
+    """A tenant, and its document, which is in the index."""
+    scope = await world.tenant("a")
+    stored = await world.put(scope, GREEN)
+    await world.index_all()
+    return scope, stored
+
+
 async def taken_back(world: World, scope: Scope, task: Task) -> Task:
     async with world.app.write(scope) as connection:
         return await cancel(connection, scope, Origin(), task.task_id, max_bytes=2**20)
@@ -96,21 +109,13 @@ async def test_what_was_written_since_stands(world: World) -> None:
 async def test_changes_that_are_taken_back_in_any_order_leave_what_was_before_all(
     order: tuple[int, ...], world: World
 ) -> None:
-    scope = await world.tenant("a")
-    stored = await world.put(scope, GREEN)
-    await world.index_all()
-    changes = [
-        await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=one))
-        for one in (BLACK, WHITE, Document(title="Yellow tea"))
-    ]
+    scope, stored = await green(world)
+    changes = [await changed(world, scope, stored, one) for one in (BLACK, WHITE, Document(title="Yellow tea"))]
     first, (new,) = await write(world, scope, Operation(kind="create", document=Document(title="Mate")))
-    later = [
-        await write(world, scope, Operation(kind="put", document_id=new.document_id, document=Document(title=title)))
-        for title in ("Rooibos", "Cocoa")
-    ]
-    added = [first, *(task for task, _ in later)]
+    later = [await changed(world, scope, new, Document(title=title)) for title in ("Rooibos", "Cocoa")]
+    added = [first, *later]
     for number in order:
-        for task in (changes[number][0], added[number]):
+        for task in (changes[number], added[number]):
             assert (await taken_back(world, scope, task)).state is State.CANCELED
     await world.index_all()
     assert await titles(world, scope) == ["Green tea"]
@@ -120,32 +125,20 @@ async def test_changes_that_are_taken_back_in_any_order_leave_what_was_before_al
 async def test_what_was_changed_and_changed_back_is_in_the_index_when_both_are_taken_back(
     order: tuple[int, ...], world: World
 ) -> None:
-    scope = await world.tenant("a")
-    stored = await world.put(scope, GREEN)
-    await world.index_all()
-    changes = [
-        await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=one))
-        for one in (BLACK, GREEN)
-    ]
+    scope, stored = await green(world)
+    changes = [await changed(world, scope, stored, one) for one in (BLACK, GREEN)]
     for number in order:
-        await taken_back(world, scope, changes[number][0])
+        await taken_back(world, scope, changes[number])
     await world.index_all()
     assert await titles(world, scope) == ["Green tea"]
     assert [row["status"] for row in await world.admin("SELECT status FROM documents")] == ["INDEXED"]
 
 
 async def test_what_is_there_again_is_taken_back_even_if_a_later_change_came_and_went(world: World) -> None:
-    scope = await world.tenant("a")
-    stored = await world.put(scope, GREEN)
-    await world.index_all()
-
-    async def change(document: Document) -> Task:
-        task, _ = await write(world, scope, Operation(kind="put", document_id=stored.document_id, document=document))
-        return task
-
-    black = await change(BLACK)
-    await taken_back(world, scope, await change(WHITE))
-    await taken_back(world, scope, await change(Document(title="Yellow tea")))
+    scope, stored = await green(world)
+    black = await changed(world, scope, stored, BLACK)
+    await taken_back(world, scope, await changed(world, scope, stored, WHITE))
+    await taken_back(world, scope, await changed(world, scope, stored, Document(title="Yellow tea")))
     assert (await taken_back(world, scope, black)).state is State.CANCELED
     await world.index_all()
     assert await titles(world, scope) == ["Green tea"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -20,7 +20,7 @@ from app.store import audit, documents, erasures, tasks
 from app.store.audit import Origin
 from app.store.cancel import cancel
 from app.store.database import connect
-from app.store.documents import Operation
+from app.store.documents import Operation, Stored
 from app.store.embedded import SUPERUSER
 from app.store.erasures import Subjects
 from app.store.tasks import State
@@ -169,13 +169,19 @@ async def test_a_document_that_never_rests_holds_no_erasure_up(world: World) -> 
     assert await world.index.versions(scope.tenant_id) == {old.document_id: last.version}
 
 
-@pytest.mark.parametrize("how", ["refused", "taken back"])
-async def test_what_waits_for_an_index_that_still_has_the_users_version_is_waited_for(how: str, world: World) -> None:
+async def his_over_hers(world: World) -> tuple[Scope, Stored, list[UUID]]:
+    """A document of Ada, in the index; two changes by which it is Bob's, on their way; and then her erasure."""
     scope = await world.tenant("a")
     first = await world.put(scope, of("ada", "Hers"))
     await world.index_all()
     asked = [await put_as_task(world, scope, of("bob", f"His {number}"), first.document_id) for number in range(2)]
     await erase(world, scope, "ada")
+    return scope, first, asked
+
+
+@pytest.mark.parametrize("how", ["refused", "taken back"])
+async def test_what_waits_for_an_index_that_still_has_the_users_version_is_waited_for(how: str, world: World) -> None:
+    scope, first, asked = await his_over_hers(world)
     its = house(world)
     assert await its.step() == 1
     if how == "refused":
@@ -194,11 +200,7 @@ async def test_what_waits_for_an_index_that_still_has_the_users_version_is_waite
 
 
 async def test_what_was_the_users_before_changes_that_are_taken_back_is_there_no_more(world: World) -> None:
-    scope = await world.tenant("a")
-    first = await world.put(scope, of("ada", "Hers"))
-    await world.index_all()
-    asked = [await put_as_task(world, scope, of("bob", f"His {number}"), first.document_id) for number in range(2)]
-    await erase(world, scope, "ada")
+    scope, _, asked = await his_over_hers(world)
     its = house(world)
     await its.step()
     async with world.app.write(scope) as connection:
