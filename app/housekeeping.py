@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import structlog
 
-from app.index.model import Index, Outcome, Write
+from app.index.model import Index, Outcome
 from app.ledger import Ledger
-from app.resilience.deadline import pause, surviving
+from app.resilience.deadline import pause, surviving, unless
 from app.search.model import Cache
 from app.store import documents, erasures
 from app.store.database import Connection, Database
@@ -158,7 +158,8 @@ class Housekeeping:
             return False
         try:
             for index in self._indexes:
-                if not await self._unless_stopped(index.expunge(one.tenant_id, gone)):
+                # It may take an hour.
+                if not await unless(self._stopping, index.expunge(one.tenant_id, gone)):
                     return False
         finally:
             whole = await self._put_back(one)
@@ -195,27 +196,10 @@ class Housekeeping:
         for at in range(0, len(ids), PUT_BACK):
             async with self._database.read(scope) as connection:
                 found = await documents.many(connection, one.tenant_id, ids[at : at + PUT_BACK])
-            writes = [
-                Write(tenant_id=one.tenant_id, document_id=its.document_id, version=its.version, entry=its.entry())
-                for its in found
-                if its.status != "FAILED"
-            ]
+            writes = [its.write(one.tenant_id) for its in found if its.status != "FAILED"]
             for index in self._indexes if writes else ():
                 whole &= all(its.outcome is not Outcome.FAILED for its in await index.write(writes))
         return whole
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Waits for work, which may take an hour, and says whether it has ended: it is left when this one stops."""
-        its = [asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())]
-        try:
-            await asyncio.wait(its, return_when=asyncio.FIRST_COMPLETED)
-            if done := its[0].done():
-                await its[0]
-            return done
-        finally:
-            for each in its:
-                each.cancel()
-            await asyncio.gather(*its, return_exceptions=True)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[Connection | None]:

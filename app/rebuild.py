@@ -54,7 +54,7 @@ async def fill(
             found = await documents.page(connection, tenant_id, after, BATCH, max_bytes=PART_BYTES)
         if not found:
             return total
-        await _written(write, [_write_of(tenant_id, one) for one in found])
+        await _written(write, [one.write(tenant_id) for one in found])
         total += len(found)
         after = found[-1].document_id
         if copied:
@@ -74,7 +74,7 @@ async def repair(work: Database, tenant_id: UUID, index: Comparable, difference:
         foreign = [one for one, version in indexed.items() if one not in found or found[one].version < version]
         if foreign:
             await index.remove(tenant_id, foreign)
-        await _written(index.restore, [_write_of(tenant_id, one) for one in found.values()])
+        await _written(index.restore, [one.write(tenant_id) for one in found.values()])
     await settle(work, tenant_id, index, difference, wait=wait)
 
 
@@ -94,12 +94,6 @@ async def rebuild_in_place(
     """Writes all documents of a tenant again where they are, and compares. Each is found all the while, old or new."""
     await fill(work, tenant_id, index.restore)
     return await made_equal(work, name, tenant_id, index, wait=wait)
-
-
-def _write_of(tenant_id: UUID, found: documents.Found) -> Write:
-    # One that was deleted is written as such: whoever is late with an older version of it comes too late.
-    entry = None if found.status == "DELETED" else found.entry()
-    return Write(tenant_id=tenant_id, document_id=found.document_id, version=found.version, entry=entry)
 
 
 async def _written(write: WriteBatch, batch: Sequence[Write]) -> None:

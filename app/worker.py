@@ -13,7 +13,7 @@ from app.errors import DeadlineExceededError, OverloadedError, UnavailableError
 from app.housekeeping import Housekeeping
 from app.index.model import Index, Outcome, Write, Written
 from app.queue.model import Claim, Delivery, Queue, parts
-from app.resilience.deadline import pause, surviving
+from app.resilience.deadline import pause, surviving, unless
 from app.search.model import Cache
 from app.store import documents, outbox, tasks
 from app.store.database import Database
@@ -80,17 +80,8 @@ class Worker:
             if worked is None:
                 await pause(self._stopping, PAUSE_SECONDS)
             elif not worked:
-                await self._rest()
-
-    async def _rest(self) -> None:
-        """Waits until there may be work, or until it is told to stop."""
-        waits = [asyncio.ensure_future(self._queue.wait(LOOK_SECONDS)), asyncio.ensure_future(self._stopping.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+                with surviving("wait"):
+                    await unless(self._stopping, self._queue.wait(LOOK_SECONDS))
 
     async def step(self) -> int:
         """Works on one delivery.

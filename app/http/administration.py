@@ -225,7 +225,6 @@ OPERATIONS: Final = (
         tag="access",
         body=TokenRequest,
         answers={201: NewToken},
-        errors=(408, 413, 415),
     ),
     Operation(
         method="GET",
@@ -247,7 +246,6 @@ OPERATIONS: Final = (
         tag="access",
         body=KeyRequest,
         answers={201: NewKey},
-        errors=(408, 413, 415),
     ),
     Operation(
         method="DELETE",
@@ -294,6 +292,5 @@ OPERATIONS: Final = (
         tag="erasure",
         body=ErasureRequest,
         answers={202: Erasure},
-        errors=(408, 413, 415),
     ),
 )

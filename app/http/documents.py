@@ -315,7 +315,6 @@ OPERATIONS: Final = (
         tag="documents",
         body=Document,
         answers=_WRITES,
-        errors=(408, 413, 415),
     ),
     Operation(
         method="POST",
@@ -328,7 +327,6 @@ OPERATIONS: Final = (
         body=Line,
         media=(NDJSON,),
         answers={200: BulkAnswer, 202: BulkAnswer},
-        errors=(408, 413, 415),
     ),
     Operation(
         method="GET",
@@ -353,7 +351,7 @@ OPERATIONS: Final = (
         body=Document,
         answers=_WRITES,
         parameters=(_IF_MATCH, Parameter("If-None-Match", "header", "`*`: only if there is none")),
-        errors=(404, 408, 412, 413, 415),
+        errors=(404, 412),
     ),
     Operation(
         method="PATCH",
@@ -367,7 +365,7 @@ OPERATIONS: Final = (
         media=(MERGE_PATCH, JSON),
         answers=_WRITES,
         parameters=(_IF_MATCH,),
-        errors=(404, 408, 412, 413, 415),
+        errors=(404, 412),
     ),
     Operation(
         method="DELETE",

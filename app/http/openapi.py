@@ -14,6 +14,7 @@ from app.http.call import JSON, MERGE_PATCH, NDJSON, Operation
 from app.tenancy import Right
 
 EVERY: Final = (400, 401, 403, 429, 500, 503, 504)
+BODY: Final = (408, 413, 415)
 """What every operation with credentials may answer beside its own."""
 
 _TEXT: Final = {
@@ -135,7 +136,7 @@ def _responses(one: Operation) -> dict[str, Any]:
         }:
             response["links"] = links
         found[str(status)] = response
-    errors = (*one.errors, *(EVERY if one.right else (500, 504)))
+    errors = (*one.errors, *(EVERY if one.right else (500, 504)), *(BODY if one.body is not None else ()))
     if one.method != "GET" and one.right in (Right.WRITE, Right.ADMIN):
         errors = (*errors, 307)
     return found | {

@@ -242,7 +242,6 @@ OPERATIONS: Final = (
         body=SearchRequest,
         body_needed=False,
         answers={200: SearchAnswer},
-        errors=(408, 413, 415),
     ),
     Operation(
         method="GET",
@@ -281,7 +280,6 @@ OPERATIONS: Final = (
         tag="search",
         body=MultiRequest,
         answers={200: MultiAnswer},
-        errors=(408, 413, 415),
     ),
     Operation(
         method="GET",
@@ -331,7 +329,6 @@ OPERATIONS: Final = (
         tag="synonyms",
         body=Synonym,
         answers={200: Synonyms},
-        errors=(408, 413, 415),
     ),
     Operation(
         method="DELETE",

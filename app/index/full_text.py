@@ -27,6 +27,7 @@ from app.index.model import (
     Suggestion,
     Write,
     Written,
+    suggestions,
 )
 from app.index.words import MAX_VARIANTS, Lookup, Variants, distance, edits, split, words_of
 from app.store.database import Connection, Database
@@ -157,7 +158,7 @@ class FullText:
                 )
                 found += [Suggestion(" ".join((*words[:-1], row["word"])), "word") for row in rows]
             titles = await self._titles(connection, suggest)
-        return _both(found, titles, asked.size)
+        return suggestions(found, titles, asked.size)
 
     async def _titles(self, connection: Connection, suggest: ScopedSuggest) -> list[Suggestion]:
         asked = suggest.suggest
@@ -400,12 +401,6 @@ def _ranked(word: str, candidates: Sequence[tuple[str, int]]) -> list[str]:
     most = edits(word)
     ranked = [(distance(word, near, most), -documents, near) for near, documents in candidates]
     return [near for edits_, _, near in sorted(ranked) if edits_ <= most][:MAX_VARIANTS]
-
-
-def _both(words: list[Suggestion], titles: list[Suggestion], size: int) -> list[Suggestion]:
-    """Words first, but never so many that no title is seen."""
-    kept = max(1, size - max(1, size // 2)) if titles else size
-    return [*words[:kept], *titles][:size]
 
 
 def _hit(row: Mapping[str, Any], query: Query) -> Hit:

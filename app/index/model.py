@@ -322,6 +322,12 @@ class Suggestion(Struct, frozen=True):
     document_id: UUID | None = None
 
 
+def suggestions(words: Sequence[Suggestion], titles: Sequence[Suggestion], size: int) -> list[Suggestion]:
+    """Words first, but never so many that no title is seen."""
+    kept = max(1, size - max(1, size // 2)) if titles else size
+    return [*words[:kept], *titles][:size]
+
+
 # Writes.
 
 

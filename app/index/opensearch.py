@@ -33,8 +33,9 @@ from app.index.model import (
     Suggestion,
     Write,
     Written,
+    suggestions,
 )
-from app.index.opensearch_client import lost, translated
+from app.index.opensearch_client import ADMIN_SECONDS, lost, translated
 from app.index.opensearch_query import Json, document, guard, named_value, search_body, suggest_body, words_in
 from app.index.placement import PREFIX, SHARED, Always, Layout, Layouts, Place, SmallOnes, index_name, layout_of
 from app.index.words import split
@@ -47,7 +48,6 @@ SEARCH_SECONDS: Final = 2.0
 """A search that takes longer is answered by what stands in: the requirement's bound for p95 is 0.5 s."""
 
 WRITE_SECONDS: Final = 30.0
-ADMIN_SECONDS: Final = 60.0
 
 MERGE_SECONDS: Final = 3600.0
 """A merge that takes what is deleted off the disk rewrites nearly all of an index's segments."""
@@ -204,9 +204,7 @@ class OpenSearch:
                 titles.append(Suggestion(hit["_source"]["title"], "title", _id(hit)))
         ranked = sorted(begun.items(), key=lambda item: (-item[1], item[0]))
         completed = [Suggestion(" ".join((*words[:-1], word)), "word") for word, _ in ranked]
-        size = suggest.suggest.size
-        kept = max(1, size - max(1, size // 2)) if titles else size
-        return [*completed[:kept], *titles][:size]
+        return suggestions(completed, titles, suggest.suggest.size)
 
     async def write(self, batch: Sequence[Write]) -> Sequence[Written]:
         """Writes a batch, in requests of 5 MiB at most. Each document keeps the highest version that was written.

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from opensearchpy.exceptions import NotFoundError
 
 from app.errors import ConflictError
-from app.index.opensearch import ADMIN_SECONDS, OpenSearch
+from app.index.opensearch import OpenSearch
+from app.index.opensearch_client import ADMIN_SECONDS
 
 
 class Indexes:

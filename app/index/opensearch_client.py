@@ -12,8 +12,8 @@ from app.aws.identity import identity
 from app.errors import InvalidQueryError, OverloadedError, UnavailableError
 from app.settings import Settings
 
-SECONDS: Final = 60.0
-"""How long an answer may take at most: whoever asks has a shorter time of their own."""
+ADMIN_SECONDS: Final = 60.0
+"""How long an answer may take at most: who searches or writes gives it less."""
 
 _TOO_MANY: Final = ("too_many_nested_clauses", "too_many_clauses")
 
@@ -31,7 +31,7 @@ def connect(settings: Settings) -> AsyncOpenSearch:
         verify_certs=settings.opensearch_tls,
         maxsize=100,
         max_retries=0,
-        timeout=SECONDS,
+        timeout=ADMIN_SECONDS,
         # A page of hits is a few KiB: to compress it costs a search more than to send it between two zones. What is
         # large, a bulk request, is compressed where it is made.
         headers={"accept-encoding": "identity"},

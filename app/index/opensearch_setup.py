@@ -16,7 +16,8 @@ from opensearchpy.exceptions import TransportError
 
 from app.errors import SettingsError
 from app.index import lifecycle
-from app.index.opensearch import ADMIN_SECONDS, OpenSearch
+from app.index.opensearch import OpenSearch
+from app.index.opensearch_client import ADMIN_SECONDS
 
 POLICIES: Final = "/_plugins/_ism/policies"
 SECURITY: Final = "/_plugins/_security/api"

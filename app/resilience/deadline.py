@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -42,6 +42,20 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
     """Waits so long, s, or until what works in rounds is told to stop."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
+
+
+async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Waits for work, and says whether it has ended: it is left when what works in rounds is told to stop."""
+    both = [asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if ended := both[0].done():
+            await both[0]
+        return ended
+    finally:
+        for one in both:
+            one.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
 
 
 @contextmanager

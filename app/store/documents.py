@@ -29,7 +29,7 @@ from app.errors import (
     NotFoundError,
     PreconditionFailedError,
 )
-from app.index.model import Entry
+from app.index.model import Entry, Write
 from app.store import audit, outbox, tasks
 from app.store.audit import Origin
 from app.store.database import Connection
@@ -128,6 +128,11 @@ class Found(Struct, frozen=True):
             published_at=self.published_at,
             updated_at=self.updated_at,
         )
+
+    def write(self, tenant_id: UUID) -> Write:
+        """What an index is told of it: one that was deleted goes, and who is late with an older version is too late."""
+        entry = None if self.status == "DELETED" else self.entry()
+        return Write(tenant_id=tenant_id, document_id=self.document_id, version=self.version, entry=entry)
 
 
 class Version(Struct, frozen=True):

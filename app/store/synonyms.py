@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
 from app.store.database import Database
 from app.tenancy import internal
@@ -21,7 +21,8 @@ KEPT_SECONDS: Final = 60.0
 """A standby follows its database and its cache, each at its own pace: what it has read too early it reads again, s."""
 
 LATELY_SECONDS: Final = 1.0
-"""The same of a tenant whose answers are kept under no generation, s: no change would be noticed sooner."""
+"""The same of a tenant whose answers are kept under no generation, since Redis has lost it, s: every search of it
+asks for synonyms then, and no change would be noticed sooner."""
 
 _ACTOR: Final = "synonyms"
 
@@ -48,9 +49,7 @@ class StoredSynonyms:
     ) -> None:
         self._database, self._generation = database, generation
         #: What `_all` said. In a tuple: that there is too much to keep is known, too.
-        self._known: TTLCache[tuple[UUID, int], tuple[Synonyms | None]] = TTLCache(MAX_TENANTS, KEPT_SECONDS, clock)
-        #: The same of tenants that have no generation, since Redis has lost it: every search of theirs comes here.
-        self._lately: TTLCache[UUID, tuple[Synonyms | None]] = TTLCache(MAX_TENANTS, LATELY_SECONDS, clock)
+        self._known: TLRUCache[tuple[UUID, int], tuple[Synonyms | None]] = TLRUCache(MAX_TENANTS, _until, clock)
 
     async def of(self, tenant_id: UUID, words: Sequence[str]) -> Synonyms:
         """The alternatives of those words that have any.
@@ -61,13 +60,9 @@ class StoredSynonyms:
         # Before the database is asked: what is changed in between is not kept under what comes after it.
         generation = await self._generation(tenant_id)
         key = tenant_id, generation
-        known = self._known.get(key) if generation else self._lately.get(tenant_id)
+        known = self._known.get(key)
         if known is None:
-            known = (await self._all(tenant_id),)
-            if generation:
-                self._known[key] = known
-            else:
-                self._lately[tenant_id] = known
+            known = self._known[key] = (await self._all(tenant_id),)
         (found,) = known
         if found is None:
             return await self._some(tenant_id, words)
@@ -84,3 +79,8 @@ class StoredSynonyms:
         async with self._database.read(internal(tenant_id, _ACTOR)) as connection:
             rows = await connection.fetch("SELECT word, alternatives FROM synonyms WHERE word = ANY($1)", [*words])
         return {row["word"]: row["alternatives"] for row in rows}
+
+
+def _until(key: tuple[UUID, int], value: object, now: float) -> float:
+    del value
+    return now + (KEPT_SECONDS if key[1] else LATELY_SECONDS)
