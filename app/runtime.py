@@ -27,6 +27,7 @@ from app.queue.model import Queue
 from app.redis_client import Client, Writes, open_client
 from app.resilience.breaker import Breaker, State
 from app.resilience.limits import Limiter
+from app.resilience.room import Room
 from app.search.cache import LayeredCache
 from app.search.cursor import Cursors
 from app.search.model import Cache, NoCache
@@ -68,6 +69,7 @@ class Service:
         users: Opens access tokens of an identity provider, if there is one.
         admission: Lets tenants in.
         limits: Counts requests.
+        room: Holds their bodies.
         cursors: Signs cursors.
         bounds: How much a query may ask for.
         metrics: What is counted.
@@ -90,6 +92,7 @@ class Service:
     users: Users | None
     admission: Admission
     limits: Limiter
+    room: Room
     cursors: Cursors
     bounds: Bounds
     metrics: Metrics
@@ -173,6 +176,7 @@ async def open_service(
             users=None if probes_only else await open_users(settings, stack),
             admission=Admission(database),
             limits=Limiter(redis, redis_breaker, writes=writes),
+            room=Room(settings.max_bodies * settings.max_body_bytes),
             cursors=Cursors(rings["cursor_key"], seconds=settings.cursor_seconds),
             bounds=Bounds(settings.max_page, settings.max_clauses, settings.max_depth),
             metrics=metrics,

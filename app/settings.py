@@ -208,6 +208,9 @@ class Settings(BaseSettings):
 
     # Bounds
     max_body_bytes: int = _option(10 * 2**20, "DOCSEARCH_MAX_BODY_BYTES", "Largest body of a request, bytes", gt=0)
+    max_bodies: int = _option(
+        8, "DOCSEARCH_MAX_BODIES", "Bodies of that size that a process holds at once; a tenant gets half", ge=2
+    )
     max_document_bytes: int = _option(2**20, "DOCSEARCH_MAX_DOCUMENT_BYTES", "Largest document, bytes", gt=0)
     max_query_bytes: int = _option(64 * 2**10, "DOCSEARCH_MAX_QUERY_BYTES", "Largest body of a query, bytes", gt=0)
     max_bulk_lines: int = _option(10_000, "DOCSEARCH_MAX_BULK_LINES", "Most lines of a bulk request", gt=0)

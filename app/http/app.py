@@ -98,7 +98,10 @@ class _Routes:
             request.state.tenant, request.state.actor = str(caller.tenant_id), caller.actor
             structlog.contextvars.bind_contextvars(tenant=str(caller.tenant_id))
             caller.require(operation.right)
-        return await operation.handler(Call(request, self._service, caller, origin))
+        if caller is None:
+            return await operation.handler(Call(request, self._service, None, origin))
+        with self._service.room.of(caller.tenant_id) as held:
+            return await operation.handler(Call(request, self._service, caller, origin, held))
 
     def _match(self, scope: Scope) -> tuple[str, dict[str, str]]:
         if scope["path"] in self._whole:

@@ -29,6 +29,7 @@ from app.errors import (
 )
 from app.resilience import deadline
 from app.resilience.limits import Limit, of_key, of_tenant, of_user
+from app.resilience.room import Held
 from app.runtime import Service
 from app.store import audit
 from app.store.audit import Origin
@@ -112,12 +113,14 @@ class Call:
         service: What answers it.
         scope_: For whom; None if everybody may ask.
         origin: From where.
+        held: The room that its body takes; None if everybody may ask, and then none has one.
     """
 
     request: Request
     service: Service
     scope_: Scope | None
     origin: Origin
+    held: Held | None = None
 
     @property
     def scope(self) -> Scope:
@@ -162,6 +165,7 @@ class Call:
 
         Raises:
             TooLargeError: It is larger.
+            OverloadedError: With what others have sent it is more than this process has room for.
             RequestTimeoutError: It does not come.
             UnsupportedMediaTypeError: It is of another type, or compressed.
         """
@@ -180,9 +184,12 @@ class Call:
         try:
             async with asyncio.timeout(seconds):
                 async for chunk in self.request.stream():
+                    # As it comes, not as it is announced: who sends nothing holds nothing.
                     read += chunk
                     if len(read) > limit:
                         raise too_large
+                    if self.held:
+                        self.held.grow(len(read))
         except TimeoutError as error:
             # Who sends slowly is not told that we are slow: that would be an alarm for nothing.
             raise RequestTimeoutError(
@@ -287,15 +294,24 @@ async def authenticate(request: Request, service: Service, address: str) -> Scop
             scope = await service.tokens.authenticate(credential)
         else:
             scope = await service.users.authenticate(credential)
-        standing = await service.admission.admit(scope.tenant_id)
+        await take(service, scope)
     except (UnauthenticatedError, ForbiddenError):
         await service.limits.take(Limit(f"limit:{{failures}}:{address}", service.settings.failures_per_minute))
         raise
-    settings = service.settings
+    return scope
+
+
+async def take(service: Service, scope: Scope) -> None:
+    """Takes a request from the limits of whoever asks.
+
+    Raises:
+        ForbiddenError: Its tenant is suspended, or not served here.
+        RateLimitedError: Its key or its tenant come too often.
+    """
+    standing, settings = await service.admission.admit(scope.tenant_id), service.settings
     limits = [of_tenant(scope.tenant_id, standing.per_minute or settings.tenant_per_minute)]
     if scope.key_id is not None:
         limits.append(of_key(scope.tenant_id, scope.key_id, scope.per_minute or settings.key_per_minute))
     else:
         limits.append(of_user(scope.tenant_id, scope.actor, settings.key_per_minute))
     await service.limits.take(*limits)
-    return scope

@@ -374,7 +374,7 @@ LOCAL_ONLY: Mapping[str, str] = {
             ),
             *(f"DOCSEARCH_{name}_SECONDS" for name in ("BREAKER_OPEN", "CACHE", "CURSOR", "DEADLINE", "NOTICE")),
             *(f"DOCSEARCH_{name}_PER_MINUTE" for name in ("FAILURES", "KEY", "TENANT")),
-            *(f"DOCSEARCH_MAX_{name}" for name in ("BODY_BYTES", "BULK_LINES", "CLAUSES", "DEPTH")),
+            *(f"DOCSEARCH_MAX_{name}" for name in ("BODIES", "BODY_BYTES", "BULK_LINES", "CLAUSES", "DEPTH")),
             *(f"DOCSEARCH_MAX_{name}" for name in ("DOCUMENT_BYTES", "PAGE", "QUERY_BYTES")),
             *(f"DOCSEARCH_{name}" for name in ("LOG_FORMAT", "LOG_LEVEL", "TRACE_RATIO")),
             *(f"DOCSEARCH_WORKER_{name}" for name in ("ATTEMPTS", "BATCH", "BATCHES")),

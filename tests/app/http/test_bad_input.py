@@ -192,6 +192,35 @@ async def test_what_is_too_large_is_refused_before_it_is_read(settings: Settings
         problem(await caller("POST", "/v1/documents/bulk", content=endless()), 413, "too-large")
 
 
+async def test_bodies_that_are_more_together_than_there_is_room_for_are_turned_away(settings: Settings) -> None:
+    line = b'{"document": {"title": "x", "content": "%s"}}\n' % (b"y" * 190_000)
+    async with api_of(settings, max_bodies=2, max_body_bytes=200_000) as api:
+        mine, hers = await api.tenant("a"), await api.tenant("b")
+        arrived, end = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield line
+            arrived.set()
+            await end.wait()
+            yield b"\n"
+
+        first = asyncio.create_task(mine("POST", "/v1/documents/bulk", content=slow()))
+        await arrived.wait()
+        await asyncio.sleep(0.1)
+        held = api.service.room.held
+        assert held > 100_000
+        refused = await mine("POST", "/v1/documents/bulk", content=line)
+        assert "of this tenant" in problem(refused, 503, "overloaded")["detail"]
+        assert refused.headers["retry-after"] == "1"
+        # What is small goes on, and others have what is left.
+        assert (await mine("POST", "/v1/search", json={"q": "x"})).status_code == 200
+        assert (await hers("POST", "/v1/documents/bulk", content=line)).status_code == 202
+        assert api.service.room.held == held
+        end.set()
+        assert (await first).json()["taken"] == 1
+        assert api.service.room.held == 0
+
+
 @pytest.mark.parametrize("header", [{"content-type": "text/xml"}, {"content-encoding": "gzip"}])
 @pytest.mark.parametrize("path", ["/v1/documents", "/v1/documents/bulk", "/v1/search", "/v1/tokens"])
 async def test_a_body_of_another_kind_is_refused(path: str, header: dict[str, str], caller: Caller) -> None:
@@ -299,6 +328,24 @@ async def test_no_parameter_is_a_server_error(text: str, name: str, caller: Call
     for path in ("/v1/search", "/v1/suggest", "/v1/tasks", "/v1/audit"):
         answer = await caller("GET", path, params={name: text.encode("utf-8", "replace").decode()})
         assert answer.status_code < 500, (path, name, text, answer.text)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "after=1",
+        f"head={'0' * 64}",
+        f"after=0&head={'0' * 64}",
+        f"after=x&head={'0' * 64}",
+        "after=1&head=0",
+        f"after=1&head={'x' * 64}",
+        f"after=1&head={'0' * 64}&size=1",
+    ],
+)
+async def test_a_trail_is_gone_through_behind_a_row_and_its_hash_or_from_the_beginning(
+    behind: str, caller: Caller
+) -> None:
+    problem(await caller("GET", f"/v1/audit/verify?{behind}"), 400, "invalid-request")
 
 
 def _encodable(value: Any) -> Any:
