@@ -21,21 +21,44 @@ import random
 import ssl
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 import msgspec
 
+from app.access.keys import ApiKey
 from app.document import Document
-from app.http.administration import NewToken, TokenRequest, Whoami
-from app.http.documents import Accepted, BulkAnswer, Line, Versions
-from app.http.searches import MultiAnswer, MultiRequest, SearchAnswer, Suggestions
+from app.http.administration import (
+    Audit,
+    AuditRow,
+    ErasureRequest,
+    KeyList,
+    KeyRequest,
+    NewKey,
+    NewToken,
+    TokenRequest,
+    Verification,
+    Whoami,
+)
+from app.http.documents import Accepted, BulkAnswer, Line, Tasks, Versions
+from app.http.searches import (
+    MultiAnswer,
+    MultiRequest,
+    PopularQueries,
+    SearchAnswer,
+    Suggestions,
+    Synonym,
+    Synonyms,
+)
 from app.index.model import Filter, Hit
 from app.search.parse import SearchRequest
 from app.store.documents import Effect, Found
+from app.store.erasures import Erasure
 from app.store.tasks import State, Task
 from app.tls import trusting
 
@@ -148,6 +171,27 @@ class Client:
         """Completes what is being typed."""
         return self._ask("GET", "/v1/suggest", Suggestions, params={"q": prefix, "size": size})
 
+    def popular(self, size: int = 20, *, found_nothing: bool = False) -> PopularQueries:
+        """What is asked most, or most in vain."""
+        params = {"size": size, "found": "nothing" if found_nothing else "anything"}
+        return self._ask("GET", "/v1/popular-queries", PopularQueries, params=params)
+
+    def synonyms(self) -> Synonyms:
+        """All synonyms."""
+        return self._ask("GET", "/v1/synonyms", Synonyms)
+
+    def put_synonym(self, word: str, *alternatives: str) -> Synonyms:
+        """Says what a word may also be called."""
+        return self._ask("PUT", f"/v1/synonyms/{quote(word, safe='')}", Synonyms, body=Synonym(alternatives))
+
+    def delete_synonym(self, word: str) -> None:
+        """Takes a word's synonyms away."""
+        try:
+            self._ask("DELETE", f"/v1/synonyms/{quote(word, safe='')}", type(None))
+        except ProblemError as problem:
+            if not _done_before(problem):
+                raise
+
     def add(self, document: Document) -> Accepted:
         """Adds a document, unless the same one is there: so it may be tried again."""
         return self._ask("POST", "/v1/documents", Accepted, body=document)
@@ -175,7 +219,7 @@ class Client:
         try:
             return self._ask("DELETE", f"/v1/documents/{document_id}", Accepted, version=version)
         except ProblemError as problem:
-            if problem.status == httpx.codes.NOT_FOUND and problem.may_be_done:
+            if _done_before(problem):
                 return Accepted(document_id, 0, Effect.DELETED, None)
             raise
 
@@ -198,6 +242,11 @@ class Client:
         body = b"\n".join(map(msgspec.json.encode, every))
         media, twice = "application/x-ndjson", all(map(_does_the_same_twice, every))
         return self._ask("POST", "/v1/documents/bulk", BulkAnswer, body=body, media=media, twice=twice)
+
+    def tasks(self, state: State | None = None, size: int = 20) -> Tasks:
+        """The newest tasks."""
+        params = {"size": size} | ({"state": state.value} if state else {})
+        return self._ask("GET", "/v1/tasks", Tasks, params=params)
 
     def task(self, task_id: UUID) -> Task:
         """Where a task is."""
@@ -236,6 +285,50 @@ class Client:
     def whoami(self) -> Whoami:
         """For whom the credential is."""
         return self._ask("GET", "/v1/me", Whoami)
+
+    def keys(self) -> KeyList:
+        """API keys, the newest first."""
+        return self._ask("GET", "/v1/keys", KeyList)
+
+    def create_key(
+        self, *scopes: str, name: str = "", rate_limit: int | None = None, expires_at: datetime | None = None
+    ) -> NewKey:
+        """Makes an API key, which is in this answer and nowhere else.
+
+        Raises:
+            UnansweredError: No answer came: a key may be there that nobody has.
+        """
+        return self._ask("POST", "/v1/keys", NewKey, body=KeyRequest(scopes, name, rate_limit, expires_at), twice=False)
+
+    def revoke_key(self, prefix: str) -> ApiKey:
+        """Revokes an API key, by its prefix or its id."""
+        return self._ask("DELETE", f"/v1/keys/{quote(prefix, safe='')}", ApiKey)
+
+    def audit(self) -> Iterator[AuditRow]:
+        """The audit trail, the newest first, page after page to its beginning."""
+        before: int | None = None
+        while True:
+            page = self._ask("GET", "/v1/audit", Audit, params={"before": before} if before else None)
+            yield from page.rows
+            if page.next is None:
+                return
+            before = page.next
+
+    def verify_audit(self, known: Verification | None = None) -> Verification:
+        """Goes through the audit trail to its end, or until it is broken.
+
+        Args:
+            known: An earlier verdict to begin behind; by default the whole trail is gone through.
+        """
+        while True:
+            params = {"after": known.rows, "head": known.head} if known and known.rows else None
+            known = self._ask("GET", "/v1/audit/verify", Verification, params=params)
+            if known.ended or not known.whole:
+                return known
+
+    def erase(self, user_id: str | int) -> Erasure:
+        """Erases all documents of a user. To ask twice does what asking once does."""
+        return self._ask("POST", "/v1/erasures", Erasure, body=ErasureRequest(user_id))
 
     def _ask(
         self,
@@ -276,12 +369,19 @@ class Client:
                 continue
             break
         if answer.is_success:
+            if kind is type(None):
+                return kind()
             return msgspec.json.decode(answer.content, type=kind)
         try:
             problem = msgspec.json.decode(answer.content, type=dict[str, Any])
         except msgspec.DecodeError:
             problem = {}
         raise ProblemError(answer.status_code, problem, may_be_done=may_be_done)
+
+
+def _done_before(problem: ProblemError) -> bool:
+    """Whether what is to go is not there, and an attempt before whose answer was lost may have seen to that."""
+    return problem.status == httpx.codes.NOT_FOUND and problem.may_be_done
 
 
 def _does_the_same_twice(line: Line) -> bool:

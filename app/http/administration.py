@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -12,12 +13,19 @@ from starlette.responses import Response
 from app.access import keys
 from app.access.keys import ApiKey
 from app.access.tokens import DEFAULT_SECONDS
+from app.errors import InvalidRequestError
 from app.http.call import Call, Operation, Parameter, answer
 from app.index.model import Filter
+from app.resilience import deadline
 from app.search import parse
 from app.store import audit, erasures
 from app.store.erasures import Erasure, Subjects
 from app.tenancy import Right
+
+VERIFYING: Final = 0.5
+"""Share of the time that a request has in which it goes through the trail: the rest is for saying how far it came."""
+
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class KeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,25 +94,33 @@ class AuditRow(Struct, frozen=True):
 
 
 class Audit(Struct, frozen=True):
-    """Rows of the trail, the newest first."""
+    """Rows of the trail, the newest first: fewer than asked for where they are large.
+
+    Attributes:
+        rows: The rows.
+        next: What ``before`` is for the next page; null if there is none.
+    """
 
     rows: list[AuditRow]
+    next: int | None
 
 
 class Verification(Struct, frozen=True):
     """Whether the trail is whole: keep ``rows`` and ``head`` elsewhere, and a later cut at its end shows, too.
 
     Attributes:
-        whole: Whether every row follows from the one before.
-        rows: How many there are.
+        whole: Whether every row that was looked at follows from the one before.
+        rows: The number of the last one that was.
         broken_at: The first row that does not.
         head: The last hash.
+        ended: Whether that was all of them. If it was not, go on with ``after`` as ``rows`` and ``head`` as ``head``.
     """
 
     whole: bool
     rows: int
     broken_at: int | None
     head: str
+    ended: bool
 
 
 class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,14 +196,24 @@ async def get_audit(call: Call) -> Response:
     before, size = call.whole("before", None, 1, 2**62), call.whole("size", 50, 1, 1000) or 50
     async with call.service.database.read(call.scope) as connection:
         rows = await audit.page(connection, call.scope.tenant_id, before=before, size=size)
-    return answer(Audit([AuditRow(**row) for row in rows]))
+    # Numbers have no gaps, and the first is 1.
+    following = rows[-1]["seq"] if rows and rows[-1]["seq"] > 1 else None
+    return answer(Audit([AuditRow(**row) for row in rows], following))
 
 
 async def verify_audit(call: Call) -> Response:
-    """Goes through the audit trail."""
+    """Goes through the audit trail, for as long as a request may take."""
+    call.no_parameters("after", "head")
+    after, head = call.whole("after", None, 1, 2**62), call.request.query_params.get("head")
+    if head is not None and not _HASH.fullmatch(head):
+        raise InvalidRequestError(f"head is {head[:80]!r}", why="it is a hash, 64 hexadecimal digits")
+    if (after is None) != (head is None):
+        raise InvalidRequestError("after and head go together", why="a row follows from a hash that is known")
+    known = (after, head) if after is not None and head is not None else None
+    seconds = deadline.left(call.service.settings.deadline_seconds) * VERIFYING
     async with call.service.database.read(call.scope) as connection:
-        found = await audit.verify(connection, call.scope.tenant_id)
-    return answer(Verification(found.broken_at is None, found.rows, found.broken_at, found.head))
+        found = await audit.verify(connection, call.scope.tenant_id, known=known, seconds=seconds)
+    return answer(Verification(found.broken_at is None, found.rows, found.broken_at, found.head, found.ended))
 
 
 async def erase_user(call: Call) -> Response:
@@ -281,6 +307,10 @@ OPERATIONS: Final = (
         summary="Check that the audit trail is whole",
         tag="audit",
         answers={200: Verification},
+        parameters=(
+            Parameter("after", "query", "Begin behind this row", {"type": "integer", "minimum": 1}),
+            Parameter("head", "query", "The hash of that row", {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}),
+        ),
     ),
     Operation(
         method="POST",

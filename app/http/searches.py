@@ -10,7 +10,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from app.errors import ApiError, InvalidQueryError, InvalidRequestError, NotFoundError
-from app.http.call import JSON, Call, Operation, Parameter, answer
+from app.http.call import JSON, Call, Operation, Parameter, answer, take
 from app.index.model import Facet, Hit, Position, Query, Suggestion
 from app.index.words import split
 from app.search import parse, popular
@@ -108,7 +108,7 @@ async def get_search(call: Call) -> Response:
 
 
 async def multi_search(call: Call) -> Response:
-    """Carries out several searches; one that cannot be done leaves the others alone."""
+    """Carries out several searches, each a request of the limits; one that cannot be done leaves the others alone."""
     body = await call.body(call.service.settings.max_query_bytes, JSON)
     try:
         request = msgspec.json.decode(body, type=MultiRequest)
@@ -119,8 +119,10 @@ async def multi_search(call: Call) -> Response:
             f"there are {len(request.searches)} searches", why=f"there are 1 to {MAX_SEARCHES}", pointer="/searches"
         )
     results: list[OneOfMany] = []
-    for one in request.searches:
+    for at, one in enumerate(request.searches):
         try:
+            if at:
+                await take(call.service, call.scope)
             results.append(OneOfMany(await _search(call, one)))
         except ApiError as error:
             results.append(OneOfMany(problem=error.problem()))

@@ -8,6 +8,8 @@ cannot be seen.
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,12 @@ START: Final = b"\0" * 32
 """What the first row of a tenant follows."""
 
 MAX_AGENT: Final = 256
+
+PAGE_BYTES: Final = 2 * 2**20
+"""What the details of a page may come to, bytes of JSON: a row of a bulk request names up to ten thousand documents."""
+
+FEW: Final = 20
+"""Rows that are brought at once where each may be large."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,16 @@ class Verdict:
     """Whether a tenant's trail is whole.
 
     Attributes:
-        rows: Its rows.
+        rows: Its rows, as far as they were looked at.
         broken_at: The number of the first row that does not follow from the one before; None if all do.
         head: The last hash, hexadecimal.
+        ended: Whether that is all of it.
     """
 
     rows: int
     broken_at: int | None
     head: str
+    ended: bool = True
 
 
 def digest(previous: bytes, row: Mapping[str, Any]) -> bytes:
@@ -135,18 +145,35 @@ async def lock(connection: Connection, tenant_id: UUID) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"docsearch write {tenant_id}")
 
 
-async def verify(connection: Connection, tenant_id: UUID, heads: Mapping[int, str] | None = None) -> Verdict:
-    """Goes through a tenant's trail from its first row.
+async def verify(
+    connection: Connection,
+    tenant_id: UUID,
+    heads: Mapping[int, str] | None = None,
+    *,
+    known: tuple[int, str] | None = None,
+    seconds: float = math.inf,
+) -> Verdict:
+    """Goes through a tenant's trail, from its first row or from one whose hash is known.
 
     Args:
         connection: A transaction that sees the tenant.
         tenant_id: The tenant.
         heads: What was kept elsewhere of earlier verifications, `Verdict.head` by `Verdict.rows`: without them nobody
             sees a cut at the end, or a trail that was made anew.
+        known: The row to begin behind, and its hash, as an earlier verdict has them: no row before it is looked at.
+        seconds: After so long it stops where it is, s.
     """
-    rows, previous, broken = 0, START, None
     missing = dict(heads or {})
-    async for found in connection.cursor("SELECT * FROM audit WHERE tenant_id = $1 ORDER BY seq", tenant_id):
+    rows, previous, broken = 0, START, None
+    if known is not None:
+        rows, previous = known[0], bytes.fromhex(known[1])
+        there = await connection.fetchval("SELECT hash FROM audit WHERE tenant_id = $1 AND seq = $2", tenant_id, rows)
+        broken = None if there == previous else rows
+    ends = time.monotonic() + seconds
+    query = "SELECT * FROM audit WHERE tenant_id = $1 AND (seq > $2 OR seq < 1) ORDER BY seq"
+    async for found in connection.cursor(query, tenant_id, rows, prefetch=FEW):
+        if time.monotonic() >= ends:
+            return Verdict(rows, broken, previous.hex(), ended=False)
         rows += 1
         row = dict(found)
         said, followed = row.pop("hash"), row.pop("previous")
@@ -161,7 +188,7 @@ async def verify(connection: Connection, tenant_id: UUID, heads: Mapping[int, st
 
 
 async def page(connection: Connection, tenant_id: UUID, *, before: int | None, size: int) -> list[dict[str, Any]]:
-    """Rows of a tenant's trail, the newest first.
+    """Rows of a tenant's trail, the newest first: fewer than asked for, but one, if they come to `PAGE_BYTES`.
 
     Args:
         connection: A transaction that sees the tenant.
@@ -169,16 +196,25 @@ async def page(connection: Connection, tenant_id: UUID, *, before: int | None, s
         before: Only rows with a smaller number.
         size: So many at most.
     """
-    found = await connection.fetch(
+    found: list[dict[str, Any]] = []
+    bytes_ = 0
+    async for row in connection.cursor(
         """
-        SELECT seq, at, actor, action, resource, address, user_agent, correlation_id, detail, encode(hash, 'hex') hash
+        SELECT seq, at, actor, action, resource, address, user_agent, correlation_id, detail, encode(hash, 'hex') hash,
+               octet_length(detail::text) size
         FROM audit WHERE tenant_id = $1 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3
         """,
         tenant_id,
         before,
         size,
-    )
-    return [dict(row) for row in found]
+        prefetch=FEW,
+    ):
+        one = dict(row)
+        bytes_ += one.pop("size")
+        if found and bytes_ > PAGE_BYTES:
+            break
+        found.append(one)
+    return found
 
 
 def _plain(value: Any) -> Any:

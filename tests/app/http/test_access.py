@@ -161,6 +161,15 @@ async def test_a_key_keeps_to_its_rate_and_its_tokens_share_it(api: Api) -> None
     assert (await admin("GET", "/v1/me")).status_code == 200
 
 
+async def test_each_search_of_a_request_counts(api: Api) -> None:
+    slow = await api.key((await api.tenant("mine")).tenant_id, "read", rate_limit=30)
+    body = {"searches": [{"q": f"tea {number}"} for number in range(6)]}
+    many = [(await slow("POST", "/v1/multi-search", json=body)).json()["results"] for _ in range(2)]
+    statuses = [one["problem"]["status"] if "problem" in one else 200 for results in many for one in results]
+    assert statuses == [200] * 10 + [429] * 2
+    assert (await slow("GET", "/v1/me")).status_code == 429
+
+
 async def test_a_tenant_keeps_to_its_rate_whatever_keys_it_has(settings: Settings) -> None:
     async with api_of(settings, tenant_per_minute=12) as api:
         mine, theirs = await api.tenant("mine"), await api.tenant("theirs")

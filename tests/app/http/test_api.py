@@ -1,7 +1,9 @@
 """The API as callers see it."""
 
 import asyncio
+import itertools
 import json
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +15,7 @@ from app.errors import UnavailableError
 from app.index.model import Health
 from app.search.model import NoCache
 from app.settings import Settings
+from app.store import audit
 from tests.app.http.conftest import Api, Caller, api_of, problem
 
 pytestmark = [pytest.mark.services, pytest.mark.anyio]
@@ -221,6 +224,48 @@ async def test_the_trail_says_who_did_what_from_where(api: Api, caller: Caller) 
     assert {row["address"] for row in (key, written)} == {"192.0.2.7"}
     assert len((await caller("GET", "/v1/audit?before=2")).json()["rows"]) == 1
     assert (await caller("GET", "/v1/audit/verify")).json()["whole"] is True
+
+
+async def test_a_page_of_the_trail_ends_where_its_rows_are_large(
+    api: Api, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        await caller.add(title=f"Document {number}")
+    first = (await caller("GET", "/v1/audit?size=3")).json()
+    assert ([row["seq"] for row in first["rows"]], first["next"]) == ([4, 3, 2], 2)
+    last = (await caller("GET", f"/v1/audit?before={first['next']}")).json()
+    assert ([row["seq"] for row in last["rows"]], last["next"]) == ([1], None)
+    # A row is on a page however large it is.
+    for most, seen in {1: [4], len(json.dumps(first["rows"][0]["detail"])) * 2 + 5: [4, 3]}.items():
+        monkeypatch.setattr(audit, "PAGE_BYTES", most)
+        page = (await caller("GET", "/v1/audit")).json()
+        assert ([row["seq"] for row in page["rows"]], page["next"]) == (seen, seen[-1])
+
+
+async def test_a_long_trail_is_gone_through_in_parts(api: Api, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        await caller.add(title=f"Document {number}")
+    whole = (await caller("GET", "/v1/audit/verify")).json()
+    assert (whole["whole"], whole["rows"], whole["ended"]) == (True, 5, True)
+    ticks = itertools.count()
+    monkeypatch.setattr(audit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    known, parts = "", 0
+    while True:
+        part = (await caller("GET", f"/v1/audit/verify{known}")).json()
+        assert part["whole"]
+        known, parts = f"?after={part['rows']}&head={part['head']}", parts + 1
+        if part["ended"]:
+            break
+    assert parts > 1
+    assert part["head"] == whole["head"]
+    monkeypatch.undo()
+    # Behind what is known, a row that is another one shows, as does one that is not there any more.
+    behind = f"?after=3&head={(await caller('GET', '/v1/audit?before=4')).json()['rows'][0]['hash']}"
+    assert (await caller("GET", f"/v1/audit/verify{behind}")).json()["whole"]
+    await api.world.admin("UPDATE audit SET actor = 'nobody' WHERE seq = 5")
+    assert (await caller("GET", f"/v1/audit/verify{behind}")).json()["broken_at"] == 5
+    await api.world.admin("DELETE FROM audit WHERE seq >= 3")
+    assert (await caller("GET", f"/v1/audit/verify{behind}")).json()["broken_at"] == 3
 
 
 @pytest.mark.parametrize(
