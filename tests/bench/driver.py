@@ -106,16 +106,28 @@ class Driver:
             if self._orders.rate:
                 self._lag.append(time.perf_counter() - began - at)
             self._due.put_nowait((began + at if self._orders.rate else 0.0, sent))
-        try:
-            async with asyncio.timeout(self._orders.patience if self._orders.rate else 300):
-                await self._due.join()
-        except TimeoutError:
-            pass
-        elapsed, unsent = time.perf_counter() - began, self._due.qsize()
+        unsent = 0
+        if not await self._answered(self._orders.patience if self._orders.rate else 300):
+            while not self._due.empty():
+                self._due.get_nowait()
+                self._due.task_done()
+                unsent += 1
+            # What was sent a moment ago has as long as what was sent before it.
+            await self._answered(self._orders.patience)
+        elapsed = time.perf_counter() - began
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
         return self._report(elapsed, unsent)
+
+    async def _answered(self, seconds: float) -> bool:
+        """Whether nothing is due any more, and all that was sent was answered, within a time, s."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._due.join()
+        except TimeoutError:
+            return False
+        return True
 
     async def _send(self) -> None:
         """One connection: sends the next request that is due, and reads its answer."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -42,8 +43,8 @@ BUSY = {"errors": True, "items": [{"index": {"status": 201}}, {"index": {"status
 ALL_THERE = {"errors": True, "items": [{"index": {"status": 409}}, {"index": {"status": 201}}]}
 
 
-def answered(*answers: object, run: Callable[[int], Awaitable[object]]) -> int:
-    """Has a server give some answers in turn, the last one for ever, and says how many it has given."""
+def answered(*answers: object, run: Callable[[int], Awaitable[object]], seconds: float = 0.0) -> int:
+    """Has a server give some answers in turn, the last one for ever, each after a time, and says how many it gave."""
     given = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,6 +55,7 @@ def answered(*answers: object, run: Callable[[int], Awaitable[object]]) -> int:
                 await reader.readexactly(length)
                 body = orjson.dumps(answers[min(given, len(answers) - 1)])
                 given += 1
+                await asyncio.sleep(seconds)
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         writer.close()
 
@@ -93,3 +95,16 @@ def test_the_engine_that_stands_in_is_no_answer_where_the_other_one_is_measured(
 
     answered({"level": "full_text", "degraded": True}, run=drive)
     assert found[0]["failed"] == failed
+
+
+@pytest.mark.services
+def test_what_was_sent_is_waited_for_and_what_never_was_is_counted_apart() -> None:
+    found: list[dict[str, Any]] = []
+
+    async def drive(port: int) -> None:
+        orders = Orders(port=port, key="k", rate=200, seconds=0.1, connections=2, patience=0.5)
+        found.append(await Driver(orders).run())
+
+    served = answered({"level": "memory"}, run=drive, seconds=0.3)
+    assert found[0]["all"]["count"] == served > 0
+    assert found[0]["failed"] == {"not sent": found[0]["sent"] - served}
