@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
@@ -29,7 +28,7 @@ from app.index.model import (
     Written,
     suggestions,
 )
-from app.index.words import MAX_VARIANTS, Lookup, Variants, distance, edits, split, words_of
+from app.index.words import MAX_VARIANTS, Lookup, Variants, edits, nearest, split, words_of
 from app.store.database import Connection, Database
 from app.tenancy import ScopedQuery, ScopedSuggest, internal
 
@@ -382,25 +381,22 @@ async def _look_up(connection: Connection, lookups: Sequence[Lookup]) -> tuple[V
 async def _near(connection: Connection, word: str) -> list[str]:
     """Words of the vocabulary that a word may be a misspelling of, the nearest first; the first letter is right."""
     most = edits(word)
-    rows = await connection.fetch(
+    # As two arrays: twenty thousand rows, one by one, take three times as long to read.
+    found = await connection.fetchrow(
         """
-        SELECT word, documents FROM vocabulary
-        WHERE tenant_id = current_tenant() AND word ^@ $1 AND length(word) BETWEEN $2 AND $3 AND documents > 0
-        ORDER BY documents DESC LIMIT $4
+        SELECT array_agg(word) AS words, array_agg(documents) AS documents FROM (
+            SELECT word, documents FROM vocabulary
+            WHERE tenant_id = current_tenant() AND word ^@ $1 AND length(word) BETWEEN $2 AND $3 AND documents > 0
+            ORDER BY documents DESC LIMIT $4
+        ) AS likely
         """,
         word[0],
         len(word) - most,
         len(word) + most,
         MAX_CANDIDATES,
     )
-    # In a thread: it may take a fifth of a second, in which everybody else would wait.
-    return await asyncio.to_thread(_ranked, word, [(row["word"], row["documents"]) for row in rows])
-
-
-def _ranked(word: str, candidates: Sequence[tuple[str, int]]) -> list[str]:
-    most = edits(word)
-    ranked = [(distance(word, near, most), -documents, near) for near, documents in candidates]
-    return [near for edits_, _, near in sorted(ranked) if edits_ <= most][:MAX_VARIANTS]
+    assert found is not None
+    return nearest(word, dict(zip(found["words"] or (), found["documents"] or (), strict=True)))
 
 
 def _hit(row: Mapping[str, Any], query: Query) -> Hit:

@@ -16,6 +16,9 @@ from math import comb
 from typing import Final
 from uuid import UUID
 
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import extract
+
 from app.errors import InvalidQueryError
 from app.index.model import Bool, Clause, Everything, Match, Phrase, Prefix
 
@@ -128,25 +131,19 @@ def quoted(word: str) -> str:
     return "'" + word.replace("\\", "").replace("'", "''") + "'"
 
 
-def distance(one: str, other: str, most: int) -> int:
-    """The edits between two words: letters inserted, deleted or replaced, or neighbours swapped; above ``most``: more.
+def nearest(word: str, vocabulary: Mapping[str, int]) -> list[str]:
+    """The words that one may be a misspelling of, `MAX_VARIANTS` at most: the nearest, and of these the most frequent.
 
-    The optimal string alignment distance, which is what Lucene's automata count with transpositions.
+    By the optimal string alignment distance (letters inserted, deleted or replaced, or neighbours swapped), which is
+    what Lucene's automata count with transpositions.
+
+    Args:
+        word: In lower case.
+        vocabulary: Words, and how many documents have each.
     """
-    if abs(len(one) - len(other)) > most:
-        return most + 1
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, left in enumerate(one, 1):
-        earlier, before, row = before, row, [i]
-        for j, right in enumerate(other, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (left != right))
-            if i > 1 and j > 1 and left == other[j - 2] and one[i - 2] == right:
-                cost = min(cost, earlier[j - 2] + 1)
-            row.append(cost)
-        if min(row) > most:
-            return most + 1
-    return row[-1]
+    found = extract(word, [*vocabulary], scorer=OSA.distance, score_cutoff=edits(word), limit=None)
+    ranked = sorted((far, -vocabulary[near], near) for near, far, _ in found)
+    return [near for _, _, near in ranked[:MAX_VARIANTS]]
 
 
 def edits(word: str) -> int:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidQueryError
 from app.index.model import Bool, Clause, Everything, Match, Phrase, Prefix
-from app.index.words import MAX_TEXT, Lookup, compile_clause, distance, edits, quoted, split, words_of
+from app.index.words import MAX_TEXT, MAX_VARIANTS, Lookup, compile_clause, edits, nearest, quoted, split, words_of
 
 TENANT = UUID(int=1)
 ALL = f"'t{TENANT.hex}'"
@@ -102,22 +102,30 @@ def test_nothing_in_a_quoted_word_is_an_operator(word: str) -> None:
     assert "\\" not in inner
 
 
-@given(letters, letters)
-def test_distance_is_a_distance(one: str, other: str) -> None:
-    assert distance(one, other, 9) == distance(other, one, 9)
-    assert (distance(one, other, 9) == 0) is (one == other)
-    for most in range(3):
-        assert (distance(one, other, most) <= most) is (distance(one, other, 9) <= most)
+def one_edit(word: str) -> set[str]:
+    """All that one mistake makes of a word of the letters a, b and c."""
+    found = {word[:at] + letter + word[at:] for at in range(len(word) + 1) for letter in "abc"}
+    found |= {word[:at] + letter + word[at + 1 :] for at in range(len(word)) for letter in ("", *"abc")}
+    found |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)}
+    return found - {word}
 
 
-@given(letters, st.integers(0, 5), st.sampled_from("abc"))
-def test_one_edit_is_one_edit(word: str, at: int, letter: str) -> None:
-    at = min(at, len(word))
-    assert distance(word, word[:at] + letter + word[at:], 2) == 1
-    if at < len(word):
-        assert distance(word, word[:at] + word[at + 1 :], 2) == 1
-    if at + 1 < len(word) and word[at] != word[at + 1]:
-        assert distance(word, word[:at] + word[at + 1] + word[at] + word[at + 2 :], 2) == 1
+@given(st.text("abc", min_size=3, max_size=5), st.sets(st.text("abc", max_size=6), max_size=30), st.data())
+def test_a_word_of_up_to_five_letters_has_one_mistake(word: str, others: set[str], data: st.DataObject) -> None:
+    one = one_edit(word)
+    vocabulary = dict.fromkeys(others | data.draw(st.sets(st.sampled_from(sorted(one)))), 1)
+    assert {*nearest(word, vocabulary)} == {*vocabulary} & {word, *one}
+
+
+@given(st.text("abc", min_size=6, max_size=8), st.data())
+def test_the_nearest_come_first_and_of_these_the_most_frequent(word: str, data: st.DataObject) -> None:
+    rare, frequent = data.draw(st.lists(st.sampled_from(sorted(one_edit(word))), min_size=2, max_size=2, unique=True))
+    vocabulary = {f"{word}zz": 9, rare: 2, frequent: 3, word: 1, f"{word}zzz": 9}
+    assert nearest(word, vocabulary) == [word, frequent, rare, f"{word}zz"]
+
+
+def test_of_many_near_words_fifty_are_taken() -> None:
+    assert len(nearest("abcabc", {word: 1 for word in one_edit("abcabc") | one_edit("abcab")})) == MAX_VARIANTS
 
 
 def test_longer_words_may_have_more_mistakes() -> None:
