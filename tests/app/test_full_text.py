@@ -129,7 +129,10 @@ async def test_words_are_looked_up_in_the_index_below_row_level_security(world: 
         plan = await connection.fetch(
             "EXPLAIN SELECT word FROM vocabulary WHERE tenant_id = current_tenant() AND word ^@ 'bre'"
         )
+        stems = await connection.fetch(f"EXPLAIN {full_text.STEMS}", ["brew"])
     assert any("Index Cond" in row[0] and "word" in row[0] for row in plan), [row[0] for row in plan]
+    assert any("Index Cond" in row[0] and "stem = asked.stem" in row[0] for row in stems), [row[0] for row in stems]
+    assert not any("Filter" in row[0] and "stem" in row[0] for row in stems), [row[0] for row in stems]
 
 
 async def test_who_waits_too_long_for_other_writes_of_the_tenant_gives_up_as_a_whole_and_loses_no_attempt(

@@ -125,7 +125,7 @@ def test_the_nearest_come_first_and_of_these_the_most_frequent(word: str, data: 
 
 
 def test_of_many_near_words_fifty_are_taken() -> None:
-    assert len(nearest("abcabc", {word: 1 for word in one_edit("abcabc") | one_edit("abcab")})) == MAX_VARIANTS
+    assert len(nearest("abcabc", dict.fromkeys(one_edit("abcabc") | one_edit("abcab"), 1))) == MAX_VARIANTS
 
 
 def test_longer_words_may_have_more_mistakes() -> None:
