@@ -309,7 +309,7 @@ OPERATIONS: Final = (
         answers={200: Verification},
         parameters=(
             Parameter("after", "query", "Begin behind this row", {"type": "integer", "minimum": 1}),
-            Parameter("head", "query", "The hash of that row", {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}),
+            Parameter("head", "query", "The hash of that row", {"type": "string", "pattern": f"^{_HASH.pattern}$"}),
         ),
     ),
     Operation(

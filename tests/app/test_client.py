@@ -189,13 +189,7 @@ def test_a_key_whose_answer_is_lost_is_not_made_again(pauses: list[float]) -> No
 
 
 def test_the_trail_is_read_and_gone_through_in_parts(pauses: list[float]) -> None:
-    row: dict[str, Any] = {
-        "at": "2026-01-01T00:00:00Z",
-        "actor": "a",
-        "action": "write",
-        "resource": "r",
-        "address": "::1",
-    }
+    row: dict[str, Any] = {"at": "2026-01-01T00:00:00Z", "actor": "a", "action": "write", "resource": "r"}
     row |= {"address": "::1", "user_agent": "", "correlation_id": "", "detail": {}, "hash": "00"}
     part = {"whole": True, "rows": 2, "broken_at": None, "head": "ab" * 32}
     answer, asked = answering(
